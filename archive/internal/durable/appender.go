@@ -22,8 +22,8 @@ type Appender struct {
 	broken error
 }
 
-// CreateAppender makes a new file, and its name durable; it is an error if the name exists.
-func CreateAppender(fsys FS, name string, perm fs.FileMode) (*Appender, error) {
+// CreateAppend makes a new file, and its name durable; it is an error if the name exists.
+func CreateAppend(fsys FS, name string, perm fs.FileMode) (*Appender, error) {
 	f, err := fsys.Create(name, perm)
 	if err != nil {
 		return nil, fmt.Errorf("creating %q: %w", name, err)
@@ -35,10 +35,13 @@ func CreateAppender(fsys FS, name string, perm fs.FileMode) (*Appender, error) {
 	return &Appender{fsys: fsys, f: f}, nil
 }
 
-// OpenAppender opens an existing file whose first good octets are whole appends, and cuts what follows them. Whoever
-// wants to keep the rest copies it before.
-func OpenAppender(fsys FS, name string, good int64) (*Appender, error) {
+// OpenAppend opens a file whose first good octets are whole appends, and cuts what follows them; whoever wants to keep the
+// rest copies it before. When nothing is good, the file is made if it is not there.
+func OpenAppend(fsys FS, name string, good int64, perm fs.FileMode) (*Appender, error) {
 	f, err := fsys.Append(name)
+	if good == 0 && errors.Is(err, fs.ErrNotExist) {
+		return CreateAppend(fsys, name, perm)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening %q: %w", name, err)
 	}
@@ -62,20 +65,41 @@ func OpenAppender(fsys FS, name string, good int64) (*Appender, error) {
 // Name returns the file's name as it was opened.
 func (a *Appender) Name() string { return a.f.Name() }
 
-// Len is the length of all whole appends.
-func (a *Appender) Len() int64 { return a.good }
+// Size is the length of all whole appends.
+func (a *Appender) Size() int64 { return a.good }
 
 // Synced is the length that is known to be on the disk.
 func (a *Appender) Synced() int64 { return a.synced }
 
-// Append writes what w writes itself as, in one piece as far as w does, and returns where it starts. On an error the file
-// is as before.
-func (a *Appender) Append(w io.WriterTo) (offset int64, err error) {
+// Source is what an Appender appends: it writes all of itself.
+type Source interface {
+	WriteTo(w io.Writer) (int64, error)
+}
+
+// Bytes are octets at hand as a Source.
+type Bytes []byte
+
+// WriteTo implements Source.
+func (b Bytes) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b)
+	return int64(n), err
+}
+
+// Append writes the sources one behind the other and returns where the first starts. On an error the file is as before:
+// all of the group is in it, or none.
+func (a *Appender) Append(group ...Source) (offset int64, err error) {
 	if a.broken != nil {
 		return 0, fmt.Errorf("appending to %q: %w (%v)", a.f.Name(), ErrBroken, a.broken)
 	}
 	offset = a.good
-	n, err := w.WriteTo(counted{a.f})
+	var n int64
+	for _, s := range group {
+		var m int64
+		if m, err = s.WriteTo(counted{a.f}); err != nil {
+			break
+		}
+		n += m
+	}
 	if err == nil {
 		a.good += n
 		return offset, nil
@@ -84,16 +108,6 @@ func (a *Appender) Append(w io.WriterTo) (offset int64, err error) {
 		a.broken = errors.Join(err, terr)
 	}
 	return 0, fmt.Errorf("appending to %q: %w", a.f.Name(), err)
-}
-
-// AppendBytes is Append of octets at hand.
-func (a *Appender) AppendBytes(p []byte) (offset int64, err error) { return a.Append(octets(p)) }
-
-type octets []byte
-
-func (o octets) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(o)
-	return int64(n), err
 }
 
 // counted makes short writes errors.

@@ -56,9 +56,9 @@ type FS interface {
 }
 
 // OS is the operating system's file system.
-var OS FS = osFS{}
+type OS struct{}
 
-type osFS struct{}
+var _ FS = OS{}
 
 type osFile struct{ *os.File }
 
@@ -77,22 +77,47 @@ func wrap(f *os.File, err error) (File, error) {
 	return osFile{f}, nil
 }
 
-func (osFS) Create(name string, perm fs.FileMode) (File, error) {
+// Create implements FS.
+func (OS) Create(name string, perm fs.FileMode) (File, error) {
 	return wrap(os.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, perm))
 }
 
-func (osFS) Append(name string) (File, error) {
+// Append implements FS.
+func (OS) Append(name string) (File, error) {
 	return wrap(os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0))
 }
 
-func (osFS) Open(name string) (File, error)            { return wrap(os.Open(name)) }
-func (osFS) Rename(from, to string) error              { return os.Rename(from, to) }
-func (osFS) Link(from, to string) error                { return os.Link(from, to) }
-func (osFS) Remove(name string) error                  { return os.Remove(name) }
-func (osFS) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }
-func (osFS) List(dir string) ([]fs.DirEntry, error)    { return os.ReadDir(dir) }
-func (osFS) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
-func (osFS) SyncDir(dir string) error                  { return syncDir(dir) }
+// Open implements FS.
+func (OS) Open(name string) (File, error) { return wrap(os.Open(name)) }
+
+// Rename implements FS.
+func (OS) Rename(from, to string) error { return os.Rename(from, to) }
+
+// Link implements FS.
+func (OS) Link(from, to string) error { return os.Link(from, to) }
+
+// Remove implements FS.
+func (OS) Remove(name string) error { return os.Remove(name) }
+
+// Mkdir implements FS.
+func (OS) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }
+
+// List implements FS.
+func (OS) List(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
+
+// Stat implements FS.
+func (OS) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+// SyncDir implements FS; it does nothing where folders cannot be synced.
+func (OS) SyncDir(dir string) error { return syncDir(dir) }
+
+// SyncDir returns when names made, changed and removed in the folder are on the disk.
+func SyncDir(fsys FS, dir string) error {
+	if err := fsys.SyncDir(dir); err != nil {
+		return fmt.Errorf("syncing folder %q: %w", dir, err)
+	}
+	return nil
+}
 
 // TempMark stands in the names of files that are being written. Whoever recovers a folder may remove them.
 const TempMark = ".tmp-"
