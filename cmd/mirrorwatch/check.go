@@ -1,0 +1,528 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mirrorwatch/archive"
+	"mirrorwatch/archive/history"
+	"mirrorwatch/cmd/mirrorwatch/internal/sites"
+	"mirrorwatch/crawler"
+	"mirrorwatch/crawler/compare"
+	"mirrorwatch/crawler/survey"
+	"mirrorwatch/crawler/wire"
+)
+
+// defaultCanaries are asked when nothing else is said: two well-known names of different operators.
+var defaultCanaries = []string{"https://example.org/", "https://www.iana.org/"}
+
+func checkCommand(w *world) *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "sites", Usage: "the sites `FILE` (default " + defaultSites + ", when it exists)"},
+		&cli.StringSliceFlag{Name: "site", Usage: "check only the site of this `NAME`; repeatable"},
+		dataFlag(),
+	}
+	flags = append(flags, settingFlags()...)
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "visit articles on every mirror, keep the bytes, judge, report",
+		ArgsUsage: "[URL...]",
+		Description: "With URLs: each is an article's address on its primary; --mirror names the other addresses of its site.\n" +
+			"Without: every site of the sites file.\n\n" + statuses("a mirror is degraded or down, or a link is newly broken"),
+		Flags:  append(flags, verbosityFlags()...),
+		Action: func(c *cli.Context) error { return check(c, w) },
+	}
+}
+
+func check(c *cli.Context, w *world) error {
+	j, err := newJob(c, w)
+	if err != nil {
+		return err
+	}
+	for _, line := range j.notices {
+		fmt.Fprintln(w.stderr, visible(line))
+	}
+	return j.run(c.Context, w)
+}
+
+// job is one `check` made ready: what to visit and with which settings.
+type job struct {
+	dir      string
+	file     *sites.File
+	plan     crawler.Plan
+	settings sites.Settings // of the run; those of a site stand in its plan
+	rules    *compare.Rules
+	quiet    bool
+	verbose  bool
+	log      *slog.Logger
+	notices  []string
+	nextDue  *time.Time
+	started  time.Time
+	open     *data // while run is under way
+}
+
+func newJob(c *cli.Context, w *world) (*job, error) {
+	j := &job{quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), log: logger(c, w.stderr), started: w.now()}
+	var err error
+	if j.file, err = loadSites(c, w); err != nil {
+		return nil, err
+	}
+	if j.file == nil && c.NArg() == 0 {
+		return nil, usagef("`mirrorwatch check URL --mirror HOST` checks one article; `mirrorwatch demo` shows the whole job offline; or write a "+defaultSites,
+			"nothing to check: no URL given and no %s here", defaultSites)
+	}
+	over := overrides(c, w)
+	if j.settings, err = j.file.Effective("", over); err != nil {
+		return nil, &status{code: exitUsage, err: err}
+	}
+	if err := j.addSites(c, over); err != nil {
+		return nil, err
+	}
+	j.dir = dataFolder(c, w, j.file)
+	j.rules = compare.DefaultRules()
+	for _, name := range j.settings.RuleFiles {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, usagef("", "--rules: %w", err)
+		}
+		more, err := compare.LoadRules(filepath.Base(name), b)
+		if err != nil {
+			return nil, usagef("rule lists are OONI's fingerprint CSV or Censored Planet's JSON", "reading rules of %q: %w", name, err)
+		}
+		j.rules = j.rules.With(more)
+	}
+	if j.file != nil {
+		for _, key := range j.file.Later() {
+			j.notices = append(j.notices, fmt.Sprintf("%s: %s is understood, but nothing acts on it yet", j.file.Name, key))
+		}
+		if next, ok := j.file.NextDue(w.now()); ok {
+			j.nextDue = &next
+		}
+	}
+	j.notices = append(j.notices, proxyNotice(w.getenv)...)
+	return j, nil
+}
+
+// loadSites reads --sites, or the default file when it exists; nil without an error means that there is none.
+func loadSites(c *cli.Context, w *world) (*sites.File, error) {
+	name, asked := c.String("sites"), c.IsSet("sites")
+	if !asked {
+		if env := w.getenv("MIRRORWATCH_SITES"); env != "" {
+			name, asked = env, true
+		} else {
+			name = defaultSites
+		}
+	}
+	f, err := sites.Load(name, w.getenv)
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, fs.ErrNotExist) && !asked:
+		return nil, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usagef("name an existing file with --sites", "no sites file at %q", name)
+	}
+	return nil, &status{code: exitUsage, err: err}
+}
+
+func dataFolder(c *cli.Context, w *world, f *sites.File) string {
+	switch env := w.getenv("MIRRORWATCH_DATA"); {
+	case c.IsSet("data"):
+		return c.String("data")
+	case env != "":
+		return env
+	case f != nil && f.Data != "":
+		return f.Data
+	}
+	return defaultData
+}
+
+// addSites fills the plan: the URLs given, each in its site of the sites file or in a site of its own, or every site of
+// the file.
+func (j *job) addSites(c *cli.Context, over sites.Overrides) error {
+	only := c.StringSlice("site")
+	if c.NArg() == 0 {
+		names := j.file.SiteNames()
+		for _, n := range only {
+			if !slices.Contains(names, n) {
+				return usagef("sites of the file: "+strings.Join(names, ", "), "there is no site %q in %s", n, j.file.Name)
+			}
+		}
+		for _, n := range names {
+			if len(only) > 0 && !slices.Contains(only, n) {
+				continue
+			}
+			set, err := j.file.Effective(n, over)
+			if err != nil {
+				return &status{code: exitUsage, err: err}
+			}
+			if err := j.addSite(j.file.Site(n).Survey(set), j.file.Site(n).Articles(), set, j.file.Site(n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(only) > 0 {
+		return usagef("give URLs, or --site, not both", "check: --site %q beside the URL %q", only[0], c.Args().First())
+	}
+	type group struct {
+		site     *sites.Site
+		primary  survey.Mirror
+		articles []string
+	}
+	var groups []*group
+	for _, arg := range c.Args().Slice() {
+		u, err := sites.ParseURL(arg)
+		if err != nil {
+			hint := "give the article's whole address, such as https://www.example.org/2026/story"
+			if !strings.Contains(arg, "://") {
+				hint = "did you mean https://" + arg + "?"
+			}
+			return usagef(hint, "check: %q is no address of an article: %w", arg, err)
+		}
+		host := survey.MirrorName(u)
+		var st *sites.Site
+		if j.file != nil {
+			st = j.file.SiteOf(host)
+		}
+		at := slices.IndexFunc(groups, func(g *group) bool { return g.site == st && (st != nil || g.primary.Host == host) })
+		if at < 0 {
+			groups = append(groups, &group{site: st, primary: survey.Mirror{Scheme: u.Scheme, Host: host, Role: survey.Primary}})
+			at = len(groups) - 1
+		}
+		groups[at].articles = append(groups[at].articles, u.String())
+	}
+	for _, g := range groups {
+		name := ""
+		if g.site != nil {
+			name = g.site.Name
+		}
+		set, err := j.file.Effective(name, over)
+		if err != nil {
+			return &status{code: exitUsage, err: err}
+		}
+		site := survey.Site{Name: string(g.primary.Host), Mirrors: []survey.Mirror{g.primary}}
+		if g.site != nil {
+			site = g.site.Survey(set)
+		} else {
+			for _, m := range set.Mirrors {
+				if m.Host != g.primary.Host {
+					site.Mirrors = append(site.Mirrors, m)
+				}
+			}
+		}
+		var articles []survey.Article
+		for _, a := range g.articles {
+			articles = append(articles, survey.Article{Site: site.Name, URL: onPrimary(a, site.Primary())})
+		}
+		if err := j.addSite(site, articles, set, g.site); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onPrimary returns the article's address on the primary: whichever mirror's address was given, the article is the same.
+func onPrimary(address string, primary survey.Mirror) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	u.Scheme, u.Host = primary.Scheme, string(primary.Host)
+	return u.String()
+}
+
+func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Settings, st *sites.Site) error {
+	roots, err := authorities(set.CAFile)
+	if err != nil {
+		return err
+	}
+	sp := crawler.SitePlan{Site: site, Articles: articles, Canaries: canaries(site, set),
+		Settings: crawler.Settings{Timeout: set.Timeout, Retries: set.Retries, RequisitesEvery: set.RequisitesEvery, Media: set.Media, IgnoreRobots: set.IgnoreRobots}}
+	if set.Retries == 0 {
+		sp.Settings.Retries = -1
+	}
+	for _, v := range j.file.VantageList(set) {
+		sp.Vantages = append(sp.Vantages, v)
+	}
+	if st != nil {
+		for _, p := range st.Paths() {
+			sp.Paths = append(sp.Paths, crawler.PathRule{From: p.From, To: p.To, Mirror: p.Mirror})
+		}
+	}
+	named := literals(site, sp.Canaries)
+	sp.Transport = func(v survey.Vantage) (http.RoundTripper, error) {
+		return wire.New(wire.Config{Vantage: v, ConnectTo: set.ConnectTo, Roots: roots,
+			Guard:     wire.Guard{AllowPrivate: set.Private, Permit: named},
+			UserAgent: userAgent(set, j.file), Header: headers(set.Headers),
+			Limits:   wire.Limits{MaxBody: set.MaxBody, FirstByte: set.Timeout},
+			Recorder: recorder{j}, Now: nil, Dir: filepath.Join(j.dir, "tmp")})
+	}
+	j.plan.Sites = append(j.plan.Sites, sp)
+	return nil
+}
+
+// authorities returns the pool for --ca-file: the system's and those of the file. nil is the system's alone.
+func authorities(name string) (*x509.CertPool, error) {
+	if name == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(name)
+	if err != nil {
+		return nil, usagef("--ca-file takes a file with certificates in PEM form", "reading --ca-file: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, usagef("it must hold at least one block -----BEGIN CERTIFICATE-----", "--ca-file %q holds no certificate in PEM form", name)
+	}
+	return pool, nil
+}
+
+// canaries are those of the settings; by default two well-known names, or none when every mirror is pinned or an IP
+// literal, since then nothing outside is asked at all.
+func canaries(site survey.Site, set sites.Settings) []string {
+	if set.NoCanaries {
+		return nil
+	}
+	if len(set.Canaries) > 0 {
+		return set.Canaries
+	}
+	for _, m := range site.Mirrors {
+		_, pinned := set.ConnectTo[hostPort(m)]
+		if !pinned && !isLiteral(m) {
+			return defaultCanaries
+		}
+	}
+	return nil
+}
+
+func hostPort(m survey.Mirror) string {
+	u, err := url.Parse(m.Origin())
+	if err != nil {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[m.Scheme]
+	}
+	host := u.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + port
+}
+
+func isLiteral(m survey.Mirror) bool {
+	u, err := url.Parse(m.Origin())
+	if err != nil {
+		return false
+	}
+	_, err = netip.ParseAddr(u.Hostname())
+	return err == nil
+}
+
+// literals are the IP literals that the operator named, host and port: the guard lets exactly those through.
+func literals(site survey.Site, canaries []string) map[string]bool {
+	named := map[string]bool{}
+	add := func(m survey.Mirror) {
+		if isLiteral(m) {
+			named[hostPort(m)] = true
+		}
+	}
+	for _, m := range site.Mirrors {
+		add(m)
+	}
+	for _, c := range canaries {
+		if u, err := url.Parse(c); err == nil {
+			add(survey.Mirror{Scheme: u.Scheme, Host: survey.MirrorName(u)})
+		}
+	}
+	return named
+}
+
+func userAgent(set sites.Settings, f *sites.File) string {
+	if set.UserAgent != "" {
+		return set.UserAgent
+	}
+	ua := "mirrorwatch/" + version() + " (checks whether mirrors serve an article"
+	if f != nil && f.Contact != "" {
+		ua += "; contact " + f.Contact
+	}
+	return ua + ")"
+}
+
+func headers(list []sites.HeaderField) func(survey.Host) []survey.Field {
+	if len(list) == 0 {
+		return nil
+	}
+	return func(h survey.Host) []survey.Field {
+		var out []survey.Field
+		for _, f := range list {
+			if f.Host == h {
+				out = append(out, survey.Field{Name: f.Name, Value: f.Value.Reveal()})
+			}
+		}
+		return out
+	}
+}
+
+// proxyNotice says that the proxy variables of the environment are not followed: a proxy is a vantage, and must be named.
+func proxyNotice(getenv func(string) string) []string {
+	for _, n := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"} {
+		if getenv(n) != "" {
+			return []string{n + " is set in the environment and ignored: name a proxy with --proxy, or as a vantage"}
+		}
+	}
+	return nil
+}
+
+// recorder hands exchanges to the archive of a job that is open by the time the first one is sealed.
+type recorder struct{ j *job }
+
+func (r recorder) Put(ctx context.Context, e *survey.Exchange) (survey.Capture, error) {
+	return r.j.open.archive.Put(ctx, e)
+}
+
+// run opens the data folder, carries out the plan, and publishes what came of it.
+func (j *job) run(ctx context.Context, w *world) (err error) {
+	run := survey.Run{ID: newRunID(j.started), Started: j.started.UTC(), Tool: survey.Tool{Name: "mirrorwatch", Version: version()},
+		RulesVersion: j.rules.Version(), NextDue: j.nextDue, VoidVantages: []string{}, Vantages: j.vantages()}
+	operator := ""
+	if j.file != nil {
+		operator = j.file.Operator
+	}
+	j.open, err = openToWrite(j.dir, archive.Options{Tool: run.Tool, Run: run.ID, Operator: operator, UserAgent: userAgent(j.settings, j.file),
+		Now: w.now, Wait: j.settings.Wait, Log: j.log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.open.close()) }()
+
+	ctx, stop, release := newStopper(ctx, j.settings.Grace, j.settings.MaxTime, func(s string) { fmt.Fprintln(w.stderr, s) })
+	defer release()
+	if err := j.open.history.BeginRun(ctx, run); err != nil {
+		return err
+	}
+	articles, visits := 0, 0
+	for _, sp := range j.plan.Sites {
+		articles += len(sp.Articles)
+		visits += len(sp.Articles) * len(sp.Site.Mirrors) * len(sp.Vantages)
+	}
+	p := newProgress(w, articles, visits, j.quiet, j.verbose)
+	asked := 0
+	cfg := crawler.Config{Sink: j.open.archive, Memory: memory{j.open}, Rules: j.rules, Run: run, Now: w.now, Log: j.log,
+		PerHost: j.settings.PerHost, Delay: j.settings.Delay, Concurrency: j.settings.Concurrency,
+		Progress: p.watch(func(e crawler.Event) {
+			if e.Kind != "request" {
+				return
+			}
+			if asked++; j.settings.MaxURLs > 0 && asked >= j.settings.MaxURLs {
+				stop.stop("max_urls")
+			}
+		}),
+		Done: func(ctx context.Context, d crawler.Done) error {
+			return j.open.history.SaveCheck(ctx, history.SavedCheck{Run: run.ID, At: d.At, Check: d.Check, Snapshots: d.Snapshots, Candidates: d.Candidates})
+		},
+	}
+	if j.settings.Delay == 0 {
+		cfg.Delay = -1
+	}
+	doc, err := crawler.Run(ctx, cfg, j.plan, stop.asStop())
+	p.done()
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := j.open.history.FinishRun(ctx, doc.Run, doc.Summary); err != nil {
+		return err
+	}
+	page, err := publish(ctx, j.open, w.now())
+	if err != nil {
+		return err
+	}
+	if err := j.print(w, doc, page); err != nil {
+		return err
+	}
+	return j.outcome(w, doc)
+}
+
+// vantages are those of the plan as they may be recorded: without the proxies' credentials.
+func (j *job) vantages() []survey.Vantage {
+	var out []survey.Vantage
+	for _, sp := range j.plan.Sites {
+		for _, v := range sp.Vantages {
+			if slices.ContainsFunc(out, func(o survey.Vantage) bool { return o.Name == v.Name }) {
+				continue
+			}
+			v.Proxy = sites.ProxyWithoutUser(sites.NewSecret(v.Proxy))
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// print writes the document in the format asked for, to stdout or --out.
+func (j *job) print(w *world, doc survey.Report, page string) error {
+	out := w.stdout
+	if j.settings.Out != "" && j.settings.Out != "-" {
+		return writeWhole(j.settings.Out, func(f *os.File) error { return writeAs(f, j.settings.Format, doc, w, false, page) })
+	}
+	if j.settings.QuietUnlessChanged && !changed(doc) {
+		return nil
+	}
+	return writeAs(out, j.settings.Format, doc, w, w.colour, page)
+}
+
+// changed reports whether the run saw a state begin, or a mirror other than up for the first time.
+func changed(doc survey.Report) bool {
+	if doc.Run.Void || doc.Run.StoppedBy != nil {
+		return true
+	}
+	for _, a := range doc.Articles {
+		for _, f := range a.Mirrors {
+			if f.Since != nil && f.Since.Equal(f.ObservedAt) && f.State != survey.Unknown {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// outcome turns the document into the exit status.
+func (j *job) outcome(w *world, doc survey.Report) error {
+	s := doc.Summary
+	something := s.Degraded > 0 || s.Down > 0 || s.LinksBroken > 0
+	switch {
+	case doc.Run.Void:
+		return &status{code: exitVoid, err: errors.New("the run is void: " + *doc.Run.VoidReason), hint: "nothing was judged; check this machine's network, or choose other canaries with --canary"}
+	case something && j.settings.ExitZero:
+		return nil
+	case something:
+		return found()
+	case doc.Run.StoppedBy != nil:
+		return &status{code: exitVoid, err: fmt.Errorf("the run was cut short (%s) and found nothing", *doc.Run.StoppedBy)}
+	case s.Unknown > 0:
+		fmt.Fprintf(w.stderr, "mirrorwatch: %d of %d mirrors could not be judged; the reasons stand beside them\n", s.Unknown, s.Mirrors)
+		if j.settings.Strict {
+			return found()
+		}
+	}
+	return nil
+}

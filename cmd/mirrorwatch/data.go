@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mirrorwatch/archive"
+	"mirrorwatch/archive/history"
+	"mirrorwatch/crawler"
+	"mirrorwatch/crawler/survey"
+)
+
+// data is an open data folder: the archive and the history beside it.
+type data struct {
+	dir     string
+	archive *archive.Archive
+	history *history.DB
+}
+
+// openToWrite opens the folder for a run: it is made when it does not exist, locked, and recovered when the last run was
+// killed.
+func openToWrite(dir string, opt archive.Options) (*data, error) {
+	a, err := archive.Open(dir, opt)
+	if err != nil {
+		return nil, fmt.Errorf("opening data folder %q: %w", dir, err)
+	}
+	h, err := history.Open(filepath.Join(dir, "history.db"), history.Options{Log: opt.Log})
+	if err != nil {
+		return nil, errors.Join(newerHistory(err), a.Close())
+	}
+	return &data{dir: dir, archive: a, history: h}, nil
+}
+
+// openToRead opens the folder without a lock and writes nothing.
+func openToRead(dir string, log *slog.Logger) (*data, error) {
+	if _, err := os.Stat(filepath.Join(dir, "format")); errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("run `mirrorwatch check URL` first, or name the folder with --data or MIRRORWATCH_DATA", "no data folder at %q", dir)
+	}
+	a, err := archive.Open(dir, archive.Options{ReadOnly: true, Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("opening data folder %q: %w", dir, err)
+	}
+	h, err := history.Open(filepath.Join(dir, "history.db"), history.Options{ReadOnly: true, Log: log})
+	if err != nil {
+		return nil, errors.Join(newerHistory(err), a.Close())
+	}
+	return &data{dir: dir, archive: a, history: h}, nil
+}
+
+func newerHistory(err error) error {
+	var newer *history.ErrNewerSchema
+	if errors.As(err, &newer) {
+		return &status{code: exitUsage, err: err, hint: "use the newer mirrorwatch that wrote this history, or name another folder with --data"}
+	}
+	return err
+}
+
+// close seals what was written. The archive comes last: history only points at it.
+func (d *data) close() error {
+	return errors.Join(d.history.Close(), d.archive.Close())
+}
+
+// newRunID names a run by its UTC start and a random part.
+func newRunID(t time.Time) survey.RunID {
+	var b [3]byte
+	_, _ = rand.Read(b[:])
+	return survey.RunID(t.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:]))
+}
+
+// memory gives the crawler what earlier runs left.
+type memory struct{ *data }
+
+func (m memory) Versions(ctx context.Context, a survey.Article, limit int) ([]crawler.Version, error) {
+	rows, err := m.history.Versions(ctx, a.Site, a.URL, 4*limit)
+	if err != nil {
+		return nil, err
+	}
+	var out []crawler.Version
+	var last survey.Digest
+	for _, row := range rows {
+		if row.Payload == last || len(out) == limit {
+			continue
+		}
+		snap, ok, err := m.archive.Snapshot(ctx, row.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue // forgotten or pruned
+		}
+		last = row.Payload
+		out = append(out, crawler.Version{Snapshot: snap, Admissible: !row.Flagged && row.State == survey.Up})
+	}
+	return out, nil
+}
+
+func (m memory) Body(ctx context.Context, c survey.Capture) (string, []byte, error) {
+	return m.archive.Page(ctx, c)
+}
+
+func (m memory) Latest(ctx context.Context, a survey.Article, h survey.Host, vantage string) (survey.Snapshot, bool, error) {
+	snaps, err := m.archive.Snapshots(ctx, archive.Query{Article: a.URL, Mirror: h, Vantage: vantage, Limit: 1})
+	if err != nil || len(snaps) == 0 {
+		return survey.Snapshot{}, false, err
+	}
+	return snaps[0], true, nil
+}
+
+func (m memory) Since(ctx context.Context, a survey.Article, h survey.Host, vantage string, s survey.State) (time.Time, bool, error) {
+	state, since, ok, err := m.history.Since(ctx, a.Site, a.URL, h, vantage)
+	return since, ok && state == s, err
+}
+
+func (m memory) Failures(ctx context.Context, a survey.Article, h survey.Host, vantage string) ([]time.Time, error) {
+	return m.history.Failures(ctx, a.Site, a.URL, h, vantage)
+}

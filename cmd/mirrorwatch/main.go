@@ -1,0 +1,81 @@
+// Command mirrorwatch checks whether an article is really there on every address it is published under, keeps the bytes as
+// evidence in a web archive, and shows the differences.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+	_ "time/tzdata" // zones of sites files work on machines without a zone database
+
+	"github.com/urfave/cli/v2"
+)
+
+// world is what the command touches outside itself: tests hand in their own.
+type world struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	environ        func() []string
+	now            func() time.Time
+	colour         bool // stdout is a terminal and NO_COLOR is not set
+	terminal       bool // stderr is a terminal
+}
+
+func main() {
+	os.Exit(execute(context.Background(), os.Args, world{
+		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ, now: time.Now,
+		colour:   isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "",
+		terminal: isTerminal(os.Stderr),
+	}))
+}
+
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
+
+// execute runs one command and returns its exit status. It is the only place where errors become statuses.
+func execute(ctx context.Context, args []string, w world) int {
+	app := newApp(&w)
+	ordered, err := reorder(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, ordered)
+	}
+	return report(w.stderr, err)
+}
+
+func newApp(w *world) *cli.App {
+	app := &cli.App{
+		Name:  "mirrorwatch",
+		Usage: "is this article really there, on every address it is published under?",
+		Description: "mirrorwatch visits an article on its primary domain and on each mirror, says per mirror what a reader\n" +
+			"would get and why, keeps the exact bytes in a web archive, and shows the differences on one page.\n\n" +
+			"Start with `mirrorwatch demo`: the whole job, offline, against mirrors that misbehave in known ways.",
+		Version:                   version(),
+		HideVersion:               true,
+		Writer:                    w.stdout,
+		ErrWriter:                 w.stderr,
+		DisableSliceFlagSeparator: true, // URLs hold commas
+		UseShortOptionHandling:    false,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              usageError,
+		CommandNotFound:           nil,
+		Suggest:                   false,
+		Commands: []*cli.Command{
+			checkCommand(w), reportCommand(w), restoreCommand(w), listCommand(w), verifyCommand(w), sitesCommand(w),
+			demoCommand(w), versionCommand(w),
+		},
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return unknownCommand(c.App, c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	for _, cmd := range app.Commands {
+		cmd.OnUsageError = usageError
+		cmd.UseShortOptionHandling = false
+	}
+	return app
+}

@@ -1,0 +1,147 @@
+package crawler
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"time"
+
+	"mirrorwatch/crawler/compare"
+	"mirrorwatch/crawler/survey"
+)
+
+// Sink takes what was seen. An error from it is our own trouble: it stops the run and never passes for a mirror that is
+// down.
+type Sink interface {
+	// Put keeps one sealed exchange. It is called before the body is handed up.
+	Put(ctx context.Context, e *survey.Exchange) (survey.Capture, error)
+	// Note keeps a record of ours.
+	Note(ctx context.Context, n survey.Note) (survey.Capture, error)
+	// Commit makes all that was put so far durable; only then a Capture may be believed.
+	Commit(ctx context.Context) error
+}
+
+// Memory is what earlier runs left: versions to hold pages against, requisites that need no second fetch.
+type Memory interface {
+	// Versions returns archived versions of the article, newest first, each with another text than the one before it, at most
+	// limit.
+	Versions(ctx context.Context, a survey.Article, limit int) ([]Version, error)
+	// Body returns the decoded UTF-8 body of an archived page and its content type.
+	Body(ctx context.Context, c survey.Capture) (contentType string, body []byte, err error)
+	// Latest returns the newest snapshot of the article on the mirror as the vantage saw it; ok is false when there is none.
+	Latest(ctx context.Context, a survey.Article, m survey.Host, vantage string) (s survey.Snapshot, ok bool, err error)
+	// Since says since when the mirror has been in the state without a break, as far as history knows.
+	Since(ctx context.Context, a survey.Article, m survey.Host, vantage string, s survey.State) (time.Time, bool, error)
+	// Failures returns the times of the earlier checks, newest first, without a break, that failed at the same stage.
+	Failures(ctx context.Context, a survey.Article, m survey.Host, vantage string) ([]time.Time, error)
+}
+
+// Version is an archived version of an article.
+type Version struct {
+	Snapshot survey.Snapshot
+	// Admissible versions may serve as the reference: judged identical or the same article, over verified TLS, our own
+	// capture.
+	Admissible bool
+}
+
+// Plan is what a run is asked to do.
+type Plan struct {
+	Sites []SitePlan
+}
+
+// SitePlan is one site's part of a Plan, with its settings resolved.
+type SitePlan struct {
+	Site     survey.Site
+	Articles []survey.Article
+	Vantages []survey.Vantage
+	Paths    []PathRule
+	// Canaries are URLs that must always work; none: failures count without them.
+	Canaries []string
+	Settings Settings
+	// Transport gives the transport of a vantage; it is asked once per vantage and run.
+	Transport func(v survey.Vantage) (http.RoundTripper, error)
+}
+
+// PathRule maps an article's path on the primary to its path on one mirror (on all when Mirror is empty).
+type PathRule struct {
+	From   *regexp.Regexp
+	To     string
+	Mirror survey.Host
+}
+
+// Settings are the knobs of visits. The zero value of each field means its default.
+type Settings struct {
+	Timeout         time.Duration // of a whole request, DNS to last octet; 20 s
+	Retries         int           // further attempts after a failure; negative: none; 0: 2
+	RetryWait       time.Duration // before the first retry, doubling; 1 s
+	MaxHops         int           // 10
+	MaxRequisites   int           // per snapshot; 500
+	MaxRequisiteSum int64         // octets per snapshot; 200 MB
+	RequisiteTime   time.Duration // per snapshot; 2 min
+	RequisitesEvery time.Duration // an unchanged page's requisites are fetched again after this; 24 h
+	Media           string        // none, head, all; head
+	IgnoreRobots    bool
+}
+
+func (s Settings) filled() Settings {
+	def(&s.Timeout, 20*time.Second)
+	def(&s.RetryWait, time.Second)
+	def(&s.MaxHops, 10)
+	def(&s.MaxRequisites, 500)
+	def(&s.MaxRequisiteSum, 200_000_000)
+	def(&s.RequisiteTime, 2*time.Minute)
+	def(&s.RequisitesEvery, 24*time.Hour)
+	def(&s.Media, "head")
+	switch {
+	case s.Retries < 0:
+		s.Retries = 0
+	case s.Retries == 0:
+		s.Retries = 2
+	}
+	return s
+}
+
+func def[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// Config is what a Crawler works with.
+type Config struct {
+	Sink   Sink
+	Memory Memory
+	Rules  *compare.Rules
+	Run    survey.Run // ID, Started, Tool, NextDue
+	Now    func() time.Time
+	Log    *slog.Logger
+
+	PerHost     int           // requests at once per host; 4
+	Delay       time.Duration // between starts of requests to one host; negative: none; 0: 250 ms
+	Concurrency int           // requests at once in all; 32
+
+	// Done is called once per finished Check, after its records are durable, by one goroutine at a time. Its error stops the
+	// run.
+	Done func(ctx context.Context, d Done) error
+	// Progress is told what happens, for people; it must not block.
+	Progress func(Event)
+}
+
+// Done is one finished Check with what history keeps of it.
+type Done struct {
+	At         time.Time
+	Check      survey.Check
+	Snapshots  []survey.Snapshot
+	Candidates []survey.CandidateMirror
+}
+
+// Event is one step of a run.
+type Event struct {
+	Kind    string // request, visited, checked
+	URL     string
+	Mirror  survey.Host
+	Vantage string
+	Detail  string
+}
