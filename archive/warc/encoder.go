@@ -17,9 +17,9 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// DefaultLevel is the compression level of an [Encoder] made with level 0. It is where HTML still compresses well and
-// one core still writes more than a cron job can fetch.
-const DefaultLevel = 5
+// DefaultLevel is the compression level of an [Encoder] made with level 0. On pages of a news site level 4 writes half as
+// fast again as 5 and is within 5 % of its size.
+const DefaultLevel = 4
 
 // spoolAt is the size from which a compressed member leaves memory for an unlinked temporary file.
 const spoolAt = 4 << 20
