@@ -1,0 +1,82 @@
+package archive
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"mirrorwatch/archive/internal/durable"
+)
+
+// manifestMu guards the manifest of any one archive in this process: several series may seal at once.
+var manifestMu sync.Mutex
+
+// readManifest returns the digests of sealed files by their base names.
+func (a *Archive) readManifest() (map[string]string, error) {
+	return readManifest(a.path(manifestFile))
+}
+
+func readManifest(path string) (map[string]string, error) {
+	sums := map[string]string{}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return sums, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	sc := bufio.NewScanner(bytes.NewReader(b))
+	for sc.Scan() {
+		sum, name, ok := strings.Cut(sc.Text(), "  ")
+		name, in := strings.CutPrefix(name, archiveDir+"/")
+		if ok && in && len(sum) == 64 {
+			sums[name] = sum
+		}
+	}
+	return sums, sc.Err()
+}
+
+// addToManifest enters files into manifest-sha256.txt, which `sha256sum -c` reads from within the data folder (I5).
+func (a *Archive) addToManifest(add map[string]string) error {
+	if len(add) == 0 {
+		return nil
+	}
+	manifestMu.Lock()
+	defer manifestMu.Unlock()
+	sums, err := a.readManifest()
+	if err != nil {
+		return err
+	}
+	maps.Copy(sums, add)
+	return a.writeManifest(sums)
+}
+
+func (a *Archive) writeManifest(sums map[string]string) error {
+	var b bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		b.WriteString(sums[name] + "  " + archiveDir + "/" + name + "\n")
+	}
+	return writeError("write", a.path(manifestFile), durable.WriteFile(a.fs, a.path(manifestFile), b.Bytes(), 0o666))
+}
+
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 256<<10)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

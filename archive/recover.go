@@ -1,0 +1,282 @@
+package archive
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"mirrorwatch/archive/cdxj"
+	"mirrorwatch/archive/internal/durable"
+	"mirrorwatch/archive/warc"
+	"mirrorwatch/crawler/message"
+	"mirrorwatch/crawler/survey"
+)
+
+// recover finishes what a killed writer left (I3): temporary files go, each .open file loses its torn tail to a side file
+// and is sealed, missing indexes and manifest lines are made again. The caller holds the lock, so every .open file is dead.
+func (a *Archive) recover(ctx context.Context) error {
+	for _, dir := range []string{a.dir, a.path(archiveDir), a.path(indexDir)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if durable.IsTemp(e.Name()) && e.Type().IsRegular() {
+				_ = a.fs.Remove(dir + string(os.PathSeparator) + e.Name())
+			}
+		}
+	}
+	entries, err := os.ReadDir(a.path(archiveDir))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), openSuffix); ok && e.Type().IsRegular() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := a.recoverFile(ctx, name); err != nil {
+				return fmt.Errorf("recovering %q: %w", a.path(archiveDir, e.Name()), err)
+			}
+		}
+	}
+	return a.mendIndexes(ctx)
+}
+
+func (a *Archive) recoverFile(ctx context.Context, name string) error {
+	path := a.path(archiveDir, name+openSuffix)
+	lines, good, records, err := indexWARC(ctx, path, name)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if tail := info.Size() - good; tail > 0 {
+		side := a.freeName(name + tornSuffix)
+		a.log.Warn("cut the torn tail of a file", "file", name, "octets", tail, "kept_as", side)
+		if err := a.copyRange(path, good, info.Size(), a.path(archiveDir, side)); err != nil {
+			return err
+		}
+	}
+	if records == 0 {
+		return writeError("remove", path, a.fs.Remove(path)) // all of it is in the side file
+	}
+	f, err := durable.OpenAppend(a.fs, path, good, 0o666) // cuts
+	if err != nil {
+		return writeError("truncate", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if g, err := os.OpenFile(path, os.O_RDWR, 0); err == nil { // what the killed writer had not synced
+		err = g.Sync()
+		_ = g.Close()
+		if err != nil {
+			return writeError("sync", path, err)
+		}
+	}
+	sum, err := fileSum(path)
+	if err != nil {
+		return err
+	}
+	a.log.Info("recovered a file of a run that did not end", "file", name, "records", records)
+	return a.finishFile(name, lines, sum)
+}
+
+// freeName returns name, or name with a number, so that nothing in archive/ is overwritten.
+func (a *Archive) freeName(name string) string {
+	free := name
+	for n := 2; exists(a.path(archiveDir, free)); n++ {
+		free = fmt.Sprintf("%s.%d", name, n)
+	}
+	return free
+}
+
+func (a *Archive) copyRange(from string, start, end int64, to string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return writeError("write", to, durable.Write(a.fs, to, 0o666, func(w io.Writer) error {
+		_, err := io.Copy(w, io.NewSectionReader(f, start, end-start))
+		return err
+	}))
+}
+
+// mendIndexes makes the indexes and manifest lines of sealed files that lack them, reading only those.
+func (a *Archive) mendIndexes(ctx context.Context) error {
+	names, err := a.sealed()
+	if err != nil {
+		return err
+	}
+	sums, err := a.readManifest()
+	if err != nil {
+		return err
+	}
+	add := map[string]string{}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !exists(a.path(indexDir, indexName(name, cdxjSuffix))) || !exists(a.path(indexDir, indexName(name, digestSuffix))) {
+			a.log.Info("indexing a file that had no index", "file", name)
+			lines, _, _, err := indexWARC(ctx, a.path(archiveDir, name), name)
+			if err != nil {
+				return err
+			}
+			if err := a.writeIndexes(name, lines); err != nil {
+				return err
+			}
+		}
+		if sums[name] == "" {
+			if add[name], err = fileSum(a.path(archiveDir, name)); err != nil {
+				return err
+			}
+		}
+		_ = a.fs.Remove(a.path(indexDir, indexName(name, cdxjSuffix)+openSuffix))
+	}
+	return a.addToManifest(add)
+}
+
+// sealed lists the sealed WARC files by base name, sorted.
+func (a *Archive) sealed() ([]string, error) {
+	entries, err := os.ReadDir(a.path(archiveDir))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), warcSuffix) && e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// indexWARC reads a whole WARC and returns its index lines, unsorted, the end of its last whole record, and how many
+// records were whole.
+func indexWARC(ctx context.Context, path, name string) (lines []byte, good int64, records int, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	defer f.Close()
+	r := warc.NewReader(f, warc.ReaderOptions{Digests: true})
+	x := indexer{name: name}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, 0, err
+		}
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		l := x.line(rec)
+		if err := rec.Close(); err != nil {
+			return nil, 0, 0, err
+		}
+		_ = r.Findings()
+		if rec.Damaged() {
+			continue
+		}
+		records++
+		good = rec.Offset + rec.Length
+		if l != nil {
+			l.Offset, l.Length, l.Filename = rec.Offset, rec.Length, name
+			lines = x.flush(lines)
+			x.held = l
+		}
+	}
+	return x.flush(lines), good, records, nil
+}
+
+// indexer computes from records the same lines that Put and Note computed from what they were given.
+type indexer struct {
+	name string
+	held *cdxj.Line // the last line: the exchange note behind it adds its flags
+}
+
+func (x *indexer) flush(b []byte) []byte {
+	if x.held != nil {
+		b = appendLine(b, x.held)
+		x.held = nil
+	}
+	return b
+}
+
+// maxNote bounds a note that is read into memory.
+const maxNote = 64 << 20
+
+// line returns the line of a record, nil when it is not indexed, without place. It may read the block.
+func (x *indexer) line(rec *warc.Record) *cdxj.Line {
+	h := &rec.Header
+	imported := strings.HasPrefix(x.name, importPrefix)
+	switch h.Type() {
+	case warc.Response, warc.Revisit:
+		l := recordLine(h, 0, "")
+		if isHTTPBlock(h) {
+			if m, err := message.Open(rec.Block); err == nil {
+				l = recordLine(h, m.Head.Status, message.MediaType(m.Head.Get("Content-Type")))
+				setHTTP(l, "", m.Head.Get("Location"))
+			}
+		} else if t := message.MediaType(h.Get(warc.FieldContentType)); t != "" && h.Type() == warc.Response {
+			l = recordLine(h, 0, t)
+		}
+		if imported {
+			setFlags(l, []string{flagImported})
+		}
+		return l
+	case warc.Resource, warc.Conversion:
+		l := recordLine(h, 0, message.MediaType(h.Get(warc.FieldContentType)))
+		if imported {
+			setFlags(l, []string{flagImported})
+		}
+		return l
+	case warc.Metadata:
+		schema := survey.NoteKind(h.Get(fieldSchema))
+		if schema == "" {
+			return nil
+		}
+		body, err := io.ReadAll(io.LimitReader(rec.Block, maxNote))
+		if err != nil {
+			return nil
+		}
+		if schema != survey.NoteExchange {
+			return noteLine(h, schema, body)
+		}
+		var n exchangeNote
+		if json.Unmarshal(body, &n) != nil {
+			return nil
+		}
+		if n.Response == "" {
+			l := noteLine(h, schema, nil)
+			setFlags(l, n.Flags)
+			setHTTP(l, n.Method, "")
+			return l
+		}
+		if x.held != nil && x.held.RecordID == string(n.Response) {
+			setFlags(x.held, n.Flags)
+			setHTTP(x.held, n.Method, "")
+		}
+	}
+	return nil
+}
+
+// isHTTPBlock reports whether the block is an HTTP message (reader rows 17 and 18).
+func isHTTPBlock(h *warc.Header) bool {
+	uri := strings.ToLower(h.TargetURI())
+	return strings.HasPrefix(uri, "http:") || strings.HasPrefix(uri, "https:") ||
+		strings.HasPrefix(message.MediaType(h.Get(warc.FieldContentType)), "application/http")
+}
+
+// importPrefix begins the names of files that hold other people's records.
+const importPrefix = "import-"

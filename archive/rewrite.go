@@ -1,0 +1,395 @@
+package archive
+
+import (
+	"bytes"
+	"html"
+	"path"
+	"slices"
+	"strings"
+
+	xhtml "golang.org/x/net/html"
+
+	"mirrorwatch/crawler/markup"
+)
+
+// edit replaces src[start:end] by text.
+type edit struct {
+	start, end int
+	text       string
+}
+
+// applyEdits makes all edits that do not overlap an earlier one; octets outside of them stay as they are.
+func applyEdits(src []byte, edits []edit) []byte {
+	slices.SortStableFunc(edits, func(a, b edit) int {
+		if a.start != b.start {
+			return a.start - b.start
+		}
+		return b.end - a.end // the larger first: what it removes needs no other edit
+	})
+	out := make([]byte, 0, len(src)+len(src)/16)
+	at := 0
+	for _, e := range edits {
+		if e.start < at || e.end < e.start || e.end > len(src) {
+			continue
+		}
+		out = append(out, src[at:e.start]...)
+		out = append(out, e.text...)
+		at = e.end
+	}
+	return append(out, src[at:]...)
+}
+
+// linker says what stands for a URL in a restored page: ok false leaves the place as it is. abs is resolved and without
+// fragment; fragment has its "#" or is empty.
+type linker func(abs, fragment string, p markup.Place) (text string, ok bool)
+
+// rewriteOptions say what a restored page may keep.
+type rewriteOptions struct {
+	scripts bool   // keep scripts
+	charset string // add a meta with this charset: only the header had it
+	comment string // put at the end
+	policy  string // a CSP put as meta
+}
+
+// rewriteHTML points the links of a page elsewhere and takes out what would run or reach out when it is opened from disk
+// (S9). Octets outside the touched places stay.
+func rewriteHTML(src []byte, pageURL string, link linker, opt rewriteOptions) []byte {
+	base := pageURL
+	if b := markup.Base(src); b != "" {
+		if r, ok := markup.Resolve(pageURL, b); ok {
+			base = r
+		}
+	}
+	edits := stripHTML(src, opt)
+	markup.HTML(src, func(p markup.Place) bool {
+		if p.Kind == markup.BaseHref {
+			return true // stripHTML drops the element
+		}
+		if text, ok := relink(base, p, link); ok {
+			edits = append(edits, edit{p.Start, p.End, html.EscapeString(text)})
+		}
+		return true
+	})
+	return applyEdits(src, edits)
+}
+
+// rewriteCSS does the same for a style sheet.
+func rewriteCSS(src []byte, sheetURL string, link linker) []byte {
+	var edits []edit
+	markup.CSS(src, func(p markup.Place) bool {
+		if text, ok := relink(sheetURL, p, link); ok {
+			edits = append(edits, edit{p.Start, p.End, text})
+		}
+		return true
+	})
+	return applyEdits(src, edits)
+}
+
+func relink(base string, p markup.Place, link linker) (string, bool) {
+	if strings.HasPrefix(p.URL, "#") {
+		return "", false
+	}
+	abs, ok := markup.Resolve(base, p.URL)
+	if !ok {
+		return "", false
+	}
+	fragment := ""
+	if i := strings.IndexByte(p.URL, '#'); i >= 0 {
+		fragment = safeURLText(p.URL[i:])
+	}
+	return link(abs, fragment, p)
+}
+
+// safeURLText percent-encodes what would end an unquoted attribute, a CSS url() or a srcset candidate.
+func safeURLText(s string) string {
+	if strings.IndexFunc(s, unsafeInURL) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; unsafeInURL(rune(c)) && c < 0x80 {
+			b.WriteString("%" + strings.ToUpper(hexByte(c)))
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func hexByte(c byte) string {
+	const digits = "0123456789abcdef"
+	return string([]byte{digits[c>>4], digits[c&15]})
+}
+
+func unsafeInURL(r rune) bool {
+	return r <= ' ' || r == 0x7f || strings.ContainsRune("\"'<>`()\\", r)
+}
+
+// relativeLink returns the link from one file of a tree to another, every octet that means something in HTML, CSS, srcset
+// or a URL percent-encoded.
+func relativeLink(from, to string) string {
+	fs := strings.Split(path.Dir(from), "/")
+	ts := strings.Split(to, "/")
+	if fs[0] == "." {
+		fs = nil
+	}
+	for len(fs) > 0 && len(ts) > 1 && fs[0] == ts[0] {
+		fs, ts = fs[1:], ts[1:]
+	}
+	var b strings.Builder
+	for range fs {
+		b.WriteString("../")
+	}
+	for i, t := range ts {
+		if i > 0 {
+			b.WriteByte('/')
+		}
+		for j := 0; j < len(t); j++ {
+			switch c := t[j]; {
+			case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+				b.WriteByte(c)
+			default:
+				b.WriteString("%" + strings.ToUpper(hexByte(c)))
+			}
+		}
+	}
+	return b.String()
+}
+
+// stripHTML finds what a restored page must not keep: scripts and their attributes, base, policies and integrity values
+// that rewriting breaks, hints that reach out, refreshes; noscript is unwrapped, for no script runs. Where the page loads
+// pictures by script, the address it keeps in an attribute of its own is put in place.
+func stripHTML(src []byte, opt rewriteOptions) []edit {
+	var edits []edit
+	z := xhtml.NewTokenizer(bytes.NewReader(src))
+	z.SetMaxBuf(0)
+	at := 0
+	script := -1 // start of the script element that is open
+	inserted := opt.charset == "" && opt.policy == ""
+	insert := func(offset int) {
+		if inserted {
+			return
+		}
+		inserted = true
+		text := ""
+		if opt.charset != "" {
+			text += `<meta charset="` + html.EscapeString(opt.charset) + `">`
+		}
+		if opt.policy != "" {
+			text += `<meta http-equiv="Content-Security-Policy" content="` + html.EscapeString(opt.policy) + `">`
+		}
+		edits = append(edits, edit{offset, offset, text})
+	}
+	doctype := 0
+	for {
+		tt := z.Next()
+		raw := z.Raw()
+		start, end := at, at+len(raw)
+		at = end
+		if tt == xhtml.ErrorToken {
+			break
+		}
+		switch tt {
+		case xhtml.DoctypeToken:
+			doctype = end
+		case xhtml.StartTagToken, xhtml.SelfClosingTagToken:
+			name, _ := z.TagName()
+			tag := string(name)
+			switch {
+			case tag == "head":
+				insert(end)
+			case tag == "script" && !opt.scripts:
+				if tt == xhtml.StartTagToken && script < 0 {
+					script = start
+				} else if tt == xhtml.SelfClosingTagToken {
+					script = start
+				}
+				continue
+			case tag == "base", tag == "noscript" && !opt.scripts:
+				edits = append(edits, edit{start, end, ""})
+				continue
+			}
+			edits = append(edits, stripTag(src, tag, start, end, opt)...)
+		case xhtml.EndTagToken:
+			name, _ := z.TagName()
+			switch string(name) {
+			case "script":
+				if script >= 0 {
+					edits = append(edits, edit{script, end, ""})
+					script = -1
+				}
+			case "noscript":
+				if !opt.scripts {
+					edits = append(edits, edit{start, end, ""})
+				}
+			}
+		}
+	}
+	if script >= 0 {
+		edits = append(edits, edit{script, len(src), ""})
+	}
+	insert(doctype)
+	if opt.comment != "" {
+		edits = append(edits, edit{len(src), len(src), "\n<!-- " + strings.ReplaceAll(opt.comment, "--", "- -") + " -->\n"})
+	}
+	return edits
+}
+
+type attr struct {
+	name       string // lower case
+	value      string // unescaped
+	start, end int    // of the whole attribute, from the blank before it
+	nameStart  int
+	nameEnd    int
+}
+
+// tagAttrs lists the attributes of the tag src[start:end].
+func tagAttrs(src []byte, start, end int) []attr {
+	var attrs []attr
+	i := start + 1
+	for i < end && !isSpace(src[i]) && src[i] != '/' && src[i] != '>' {
+		i++
+	}
+	for i < end {
+		from := i
+		for i < end && (isSpace(src[i]) || src[i] == '/') {
+			i++
+		}
+		if i >= end || src[i] == '>' {
+			break
+		}
+		a := attr{start: from, nameStart: i}
+		i++ // a name may begin with "="
+		for i < end && !isSpace(src[i]) && src[i] != '/' && src[i] != '>' && src[i] != '=' {
+			i++
+		}
+		a.nameEnd = i
+		a.name = strings.ToLower(string(src[a.nameStart:i]))
+		j := i
+		for j < end && isSpace(src[j]) {
+			j++
+		}
+		if j < end && src[j] == '=' {
+			j++
+			for j < end && isSpace(src[j]) {
+				j++
+			}
+			vs := j
+			if j < end && (src[j] == '"' || src[j] == '\'') {
+				q := src[j]
+				vs++
+				j++
+				for j < end && src[j] != q {
+					j++
+				}
+				a.value = string(src[vs:j])
+				if j < end {
+					j++
+				}
+			} else {
+				for j < end && !isSpace(src[j]) && src[j] != '>' {
+					j++
+				}
+				a.value = string(src[vs:j])
+			}
+			i = j
+		}
+		a.value = html.UnescapeString(a.value)
+		a.end = i
+		attrs = append(attrs, a)
+	}
+	return attrs
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' }
+
+// lazyAttrs are the attributes under which pages keep the address of a picture that a script would load.
+var lazyAttrs = map[string]string{
+	"data-src": "src", "data-original": "src", "data-lazy-src": "src", "data-lazy": "src", "data-srcset": "srcset",
+	"data-lazy-srcset": "srcset",
+}
+
+func stripTag(src []byte, tag string, start, end int, opt rewriteOptions) []edit {
+	attrs := tagAttrs(src, start, end)
+	var edits []edit
+	get := func(name string) (string, bool) {
+		for _, a := range attrs {
+			if a.name == name {
+				return a.value, true
+			}
+		}
+		return "", false
+	}
+	switch tag {
+	case "meta":
+		v, _ := get("http-equiv")
+		switch strings.ToLower(strings.TrimSpace(v)) {
+		case "content-security-policy", "content-security-policy-report-only", "x-dns-prefetch-control", "set-cookie":
+			return []edit{{start, end, ""}}
+		case "refresh":
+			if !opt.scripts {
+				return []edit{{start, end, ""}}
+			}
+		}
+	case "link":
+		v, _ := get("rel")
+		for _, rel := range strings.Fields(strings.ToLower(v)) {
+			switch rel {
+			case "preconnect", "dns-prefetch", "prefetch", "prerender", "preload", "modulepreload":
+				return []edit{{start, end, ""}}
+			}
+		}
+	}
+	promoted := map[string]bool{}
+	if !opt.scripts && (tag == "img" || tag == "source") {
+		for _, a := range attrs {
+			to, ok := lazyAttrs[a.name]
+			if !ok || a.value == "" || promoted[to] {
+				continue
+			}
+			promoted[to] = true
+			edits = append(edits, edit{a.nameStart, a.nameEnd, to})
+		}
+	}
+	for _, a := range attrs {
+		drop := false
+		switch a.name {
+		case "integrity", "nonce", "crossorigin", "ping":
+			drop = true
+		case "src", "srcset":
+			drop = promoted[a.name]
+		case "http-equiv":
+		case "srcdoc":
+			drop = !opt.scripts
+		case "href", "action", "formaction", "xlink:href", "data", "to", "from", "values":
+			drop = !opt.scripts && scriptURL(a.value)
+		case "media":
+			// media="print" onload="this.media='all'": without the script the sheet would never apply.
+			if on, ok := get("onload"); ok && tag == "link" && strings.Contains(on, "media") && !opt.scripts {
+				drop = true
+			}
+		default:
+			drop = !opt.scripts && len(a.name) > 2 && strings.HasPrefix(a.name, "on")
+		}
+		if !drop && a.name == "src" && tag != "img" && !opt.scripts && scriptURL(a.value) {
+			drop = true
+		}
+		if drop {
+			edits = append(edits, edit{a.start, a.end, ""})
+		}
+	}
+	return edits
+}
+
+// scriptURL reports whether a URL runs code when followed.
+func scriptURL(v string) bool {
+	v = strings.Map(func(r rune) rune {
+		if r <= ' ' {
+			return -1
+		}
+		return r
+	}, v)
+	v = strings.ToLower(cut(v, 40))
+	return strings.HasPrefix(v, "javascript:") || strings.HasPrefix(v, "vbscript:") || strings.HasPrefix(v, "data:text/html") ||
+		strings.HasPrefix(v, "data:application/xhtml") || strings.HasPrefix(v, "data:image/svg")
+}
