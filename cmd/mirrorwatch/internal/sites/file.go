@@ -1,0 +1,937 @@
+// Package sites reads mirrorwatch.yaml strictly: whatever is not understood is an error that points at its place. It
+// also holds the readers of flag values, so that a flag and a key of the same name take the same.
+package sites
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"mirrorwatch/crawler/survey"
+)
+
+const (
+	maxFile  = 4 << 20
+	maxDepth = 32
+)
+
+// Error is one mistake in a sites file: where it is and how to mend it. Line and Column count from 1, in runes.
+type Error struct {
+	File         string
+	Line, Column int
+	Problem      string
+	Hint         string
+	source       string
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:%d:%d: %s", e.File, e.Line, e.Column, e.Problem)
+	if e.source != "" {
+		gutter := fmt.Sprintf("%5d | ", e.Line)
+		fmt.Fprintf(&b, "\n%s%s\n%s| ", gutter, clean(e.source), strings.Repeat(" ", len(gutter)-2))
+		for i, r := range []rune(e.source) {
+			if i >= e.Column-1 {
+				break
+			}
+			if r != '\t' {
+				r = ' '
+			}
+			b.WriteRune(r)
+		}
+		b.WriteByte('^')
+	}
+	if e.Hint != "" {
+		b.WriteString("\nhint: " + e.Hint)
+	}
+	return b.String()
+}
+
+// clean replaces what a terminal would act on.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// File is a sites file that was read and found right.
+type File struct {
+	Name      string // as given
+	Dir       string // its folder: paths in it are relative to it
+	Data      string // the data folder, resolved; empty when not given
+	Contact   string
+	Operator  string
+	PublicURL string
+	ReplayURL string
+	Schedule  Cron
+	Heartbeat Secret
+	Vantages  []Vantage
+	Sites     []*Site
+	Notify    []Notice
+	Incidents Incidents
+	Retention Retention
+
+	canaries []string
+	defaults layer
+	later    []string
+}
+
+// Vantage is a vantage of the file; empty fields are filled from the settings.
+type Vantage struct {
+	Name, Resolver, Source string
+	Proxy                  Secret
+}
+
+// Site is one site of the file.
+type Site struct {
+	Name     string
+	Primary  survey.Mirror
+	Contacts map[survey.Host][]Secret // whom to tell about a mirror: shoutrrr URLs
+	Feeds    []string                 // URLs on the primary
+	Sitemaps []string
+	Newest   int // articles taken from feeds and sitemaps; 0: not said
+	Rules    []LinkRule
+
+	articles []string
+	paths    []PathRule
+	layer    layer
+}
+
+// PathRule says that a mirror keeps articles under other paths: From is a regular expression over the primary's path.
+type PathRule struct {
+	From   *regexp.Regexp
+	To     string
+	Mirror survey.Host // empty: every alternate
+}
+
+// LinkRule says how a status of matching links is taken.
+type LinkRule struct {
+	Match  *regexp.Regexp
+	Status map[int]string // ok, warn, broken, ignore
+}
+
+// Notice is one address to tell: a shoutrrr URL or a program.
+type Notice struct {
+	URL   Secret
+	Exec  []string
+	On    []string
+	Sites []string
+}
+
+// Incidents holds the rules of incidents.
+type Incidents struct {
+	DownAfter, UpAfter int
+	Remind             time.Duration
+	Maintenance        []Maintenance
+}
+
+// Maintenance is a window that is measured but neither counted nor told.
+type Maintenance struct {
+	Cron Cron
+	For  time.Duration
+	Zone *time.Location
+}
+
+// Retention says what is kept; zero is for ever or without bound.
+type Retention struct {
+	Epoch               string
+	Raw, Hourly, WARC   time.Duration
+	WARCBytes, FreeDisk int64
+}
+
+// Load reads the file. Its error is *Error for a mistake in the file (the first one), else that of reading it. getenv
+// looks up ${NAME}; an empty or unset variable is an error.
+func Load(name string, getenv func(string) string) (*File, error) {
+	r, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	src, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", name, err)
+	}
+	if len(src) > maxFile {
+		return nil, fmt.Errorf("%q is larger than %s: it is no sites file", name, FormatSize(maxFile))
+	}
+	return Parse(name, src, getenv)
+}
+
+// Parse is Load for a file already read.
+func Parse(name string, src []byte, getenv func(string) string) (f *File, err error) {
+	d := &decoder{name: name, lines: strings.Split(string(src), "\n"), getenv: getenv}
+	// The YAML parser is not ours: a panic on odd input is a syntax error to the user.
+	defer func() {
+		if p := recover(); p != nil {
+			e, ours := p.(*Error)
+			if !ours {
+				e = &Error{File: name, Line: 1, Column: 1, Problem: "this is no YAML that can be read"}
+			}
+			f, err = nil, e
+		}
+	}()
+	tree, perr := parser.ParseBytes(bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")), 0)
+	if perr != nil {
+		var ye yaml.Error
+		if errors.As(perr, &ye) && ye.GetToken() != nil {
+			p := ye.GetToken().Position
+			d.fail(p.Line, p.Column, ye.GetMessage(), "")
+		}
+		d.fail(1, 1, strings.SplitN(perr.Error(), "\n", 2)[0], "")
+	}
+	f = &File{Name: name, Dir: filepath.Dir(name), defaults: layer{}}
+	if len(tree.Docs) > 1 {
+		d.failAt(tree.Docs[1].Body, "a sites file is one document", "take out the line ---")
+	}
+	if len(tree.Docs) == 0 || tree.Docs[0].Body == nil {
+		d.fail(1, 1, "the file is empty", "mirrorwatch init URL writes one")
+	}
+	d.file(f, tree.Docs[0].Body)
+	return f, nil
+}
+
+type decoder struct {
+	name   string
+	lines  []string
+	getenv func(string) string
+}
+
+func (d *decoder) fail(line, col int, problem, hint string) {
+	e := &Error{File: d.name, Line: max(line, 1), Column: max(col, 1), Problem: problem, Hint: hint}
+	if e.Line <= len(d.lines) {
+		e.source = strings.TrimRight(d.lines[e.Line-1], "\r")
+	}
+	panic(e)
+}
+
+func (d *decoder) failAt(n ast.Node, problem, hint string) {
+	if n == nil || n.GetToken() == nil {
+		d.fail(1, 1, problem, hint)
+	}
+	p := n.GetToken().Position
+	if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {
+		p = m.Values[0].Key.GetToken().Position
+	}
+	d.fail(p.Line, p.Column, problem, hint)
+}
+
+func (d *decoder) check(n ast.Node, err error) {
+	if err == nil {
+		return
+	}
+	var ve *ValueError
+	if errors.As(err, &ve) {
+		d.failAt(n, ve.Problem, ve.Want)
+	}
+	d.failAt(n, err.Error(), "")
+}
+
+type entry struct {
+	key   string
+	node  ast.Node // the key
+	value ast.Node
+}
+
+func (d *decoder) entries(n ast.Node, what string) []entry {
+	var pairs []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		pairs = n.Values
+	case *ast.MappingValueNode:
+		pairs = []*ast.MappingValueNode{n}
+	default:
+		d.failAt(n, what+" must be keys with values", "like key: value")
+	}
+	seen := map[string]bool{}
+	var list []entry
+	for _, p := range pairs {
+		if p.Key.IsMergeKey() {
+			d.failAt(p.Key, "merge keys are not understood", "use defaults")
+		}
+		k := p.Key.GetToken().Value
+		if seen[k] {
+			d.failAt(p.Key, fmt.Sprintf("key %q is given twice in %s", k, what), "keep one of them")
+		}
+		seen[k] = true
+		list = append(list, entry{k, p.Key, p.Value})
+	}
+	return list
+}
+
+func null(n ast.Node) bool {
+	if n == nil {
+		return true
+	}
+	_, ok := n.(*ast.NullNode)
+	return ok
+}
+
+// raw returns a scalar's text before expansion.
+func (d *decoder) raw(n ast.Node, what string) string {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value
+	case *ast.LiteralNode:
+		return n.Value.Value
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return n.GetToken().Value
+	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
+		d.failAt(n, "anchors, aliases and tags are not understood", "write the value itself")
+	}
+	d.failAt(n, what+" must be a single value", "")
+	return ""
+}
+
+var variable = regexp.MustCompile(`\$\$|\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+// value returns a scalar's text with ${NAME} expanded; "$$" is "$".
+func (d *decoder) value(n ast.Node, what string) string {
+	return variable.ReplaceAllStringFunc(d.raw(n, what), func(m string) string {
+		if m == "$$" {
+			return "$"
+		}
+		v := d.getenv(m[2 : len(m)-1])
+		if v == "" {
+			d.failAt(n, "environment variable "+m[2:len(m)-1]+" is not set", "set it, or write $$ for a dollar sign")
+		}
+		return v
+	})
+}
+
+var oneVariable = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
+
+func (d *decoder) secret(n ast.Node, what string) Secret {
+	s := NewSecret(d.value(n, what))
+	if raw := d.raw(n, what); oneVariable.MatchString(raw) {
+		s.recorded = raw
+	}
+	if !strings.Contains(s.value, ":") {
+		d.failAt(n, what+" is no URL", "like smtp://user:password@host/?to=ops@example.org, best from ${NAME}")
+	}
+	return s
+}
+
+func (d *decoder) list(n ast.Node) []ast.Node {
+	switch n := n.(type) {
+	case *ast.SequenceNode:
+		return n.Values
+	case nil, *ast.NullNode:
+		return nil
+	}
+	return []ast.Node{n}
+}
+
+func (d *decoder) unknown(e entry, what string, known ...string) {
+	hint := "known are " + strings.Join(known, ", ")
+	if near := nearest(e.key, known); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	d.failAt(e.node, fmt.Sprintf("unknown key %q in %s", e.key, what), hint)
+}
+
+var (
+	topKeys  = []string{"data", "contact", "operator", "canaries", "defaults", "vantages", "sites", "incidents", "notify", "heartbeat", "retention", "schedule", "public_url", "replay_url"}
+	siteKeys = []string{"primary", "mirrors", "articles", "feeds", "sitemaps", "newest", "paths", "rules", "baseline"}
+)
+
+func (d *decoder) file(f *File, n ast.Node) {
+	top := d.entries(n, "the sites file")
+	var scratch Settings
+	var sitesNode ast.Node
+	for _, e := range top {
+		switch e.key {
+		case "incidents", "notify", "heartbeat", "retention", "schedule", "public_url", "replay_url":
+			if !null(e.value) {
+				f.later = append(f.later, e.key)
+			}
+		}
+		if null(e.value) && e.key != "sites" {
+			if !contains(topKeys, e.key) {
+				d.unknown(e, "the sites file", topKeys...)
+			}
+			continue
+		}
+		v := e.value
+		switch e.key {
+		case "data":
+			f.Data = relativeTo(f.Dir, d.value(v, e.key))
+		case "contact", "operator":
+			s, err := plainText("printable text")(d.value(v, e.key))
+			d.check(v, err)
+			if e.key == "contact" {
+				f.Contact = s
+			} else {
+				f.Operator = s
+			}
+		case "canaries":
+			f.canaries = d.setting(&scratch, findSetting("canaries"), v)
+		case "defaults":
+			d.layer(f.defaults, v, "defaults", false, nil)
+		case "vantages":
+			d.vantages(f, v)
+		case "sites":
+			sitesNode = v
+		case "incidents":
+			d.incidents(&f.Incidents, v)
+		case "notify", "heartbeat":
+		case "retention":
+			d.retention(&f.Retention, v)
+		case "schedule":
+			c, err := ParseCron(d.value(v, e.key))
+			d.check(v, err)
+			f.Schedule = c
+		case "public_url", "replay_url":
+			u, err := ParseURL(d.value(v, e.key))
+			d.check(v, err)
+			if e.key == "public_url" {
+				f.PublicURL = u.String()
+			} else {
+				f.ReplayURL = u.String()
+			}
+		default:
+			d.unknown(e, "the sites file", topKeys...)
+		}
+	}
+	if null(sitesNode) {
+		d.failAt(n, "no sites are given", "sites: {NAME: {primary: https://www.example.org, articles: [/story]}}")
+	}
+	for _, e := range d.entries(sitesNode, "sites") {
+		d.check(e.node, checkName("site", e.key))
+		d.site(f, e)
+	}
+	owner := map[survey.Host]string{}
+	for _, s := range f.Sites {
+		for _, m := range s.Survey(Settings{}).Mirrors {
+			if o, ok := owner[m.Host]; ok {
+				d.failAt(sitesNode, fmt.Sprintf("host %s is in site %q and in site %q", m.Host, o, s.Name), "a host belongs to one site")
+			}
+			owner[m.Host] = s.Name
+		}
+	}
+	for _, e := range top {
+		switch {
+		case e.key == "notify" && !null(e.value):
+			for _, n := range d.list(e.value) {
+				d.notice(f, n)
+			}
+		case e.key == "heartbeat" && !null(e.value):
+			f.Heartbeat = d.secret(e.value, "heartbeat")
+		case e.key == "defaults" && !null(e.value):
+			d.references(f, e.value)
+		}
+	}
+	for _, e := range d.entries(sitesNode, "sites") {
+		d.references(f, e.value)
+	}
+}
+
+// references checks that vantages named in a layer exist.
+func (d *decoder) references(f *File, n ast.Node) {
+	for _, e := range d.entries(n, "a site") {
+		if e.key != "vantages" && e.key != "vantage" {
+			continue
+		}
+		for _, v := range d.list(e.value) {
+			if name := d.value(v, e.key); name != "direct" && f.vantage(name) == nil {
+				known := f.vantageNames()
+				hint := "known are " + strings.Join(known, ", ")
+				if near := nearest(name, known); near != "" {
+					hint = fmt.Sprintf("did you mean %q?", near)
+				}
+				d.failAt(v, fmt.Sprintf("there is no vantage %q", name), hint)
+			}
+		}
+	}
+}
+
+// setting reads one setting's values and checks them.
+func (d *decoder) setting(s *Settings, def *setting, n ast.Node) []string {
+	nodes := []ast.Node{n}
+	if def.list {
+		nodes = d.list(n)
+	}
+	if def.reset != nil {
+		def.reset(s)
+	}
+	values := []string{}
+	for _, n := range nodes {
+		v := d.value(n, def.name)
+		d.check(n, def.set(s, v))
+		values = append(values, v)
+	}
+	return values
+}
+
+func (d *decoder) layer(l layer, n ast.Node, what string, site bool, own func(entry) bool) {
+	var s Settings
+	for _, e := range d.entries(n, what) {
+		if own != nil && own(e) {
+			continue
+		}
+		def := findSetting(e.key)
+		switch {
+		case def == nil || !site && def.name == "mirrors":
+			known := Keys()
+			if site {
+				known = append(append([]string{}, siteKeys...), known...)
+			}
+			d.unknown(e, what, known...)
+		case site && def.run:
+			d.failAt(e.node, fmt.Sprintf("%q belongs to the whole run, not to a site", e.key), "put it under defaults")
+		case l[def.name] != nil:
+			d.failAt(e.node, fmt.Sprintf("%q and %q are the same key", def.name, def.also), "keep one of them")
+		case !null(e.value):
+			l[def.name] = d.setting(&s, def, e.value)
+		}
+	}
+}
+
+func (d *decoder) vantages(f *File, n ast.Node) {
+	for _, e := range d.entries(n, "vantages") {
+		d.check(e.node, checkName("vantage", e.key))
+		v := Vantage{Name: e.key}
+		if !null(e.value) {
+			for _, k := range d.entries(e.value, fmt.Sprintf("vantage %q", e.key)) {
+				var err error
+				switch k.key {
+				case "resolver":
+					v.Resolver = d.value(k.value, k.key)
+					_, err = ParseResolver(v.Resolver)
+				case "proxy":
+					v.Proxy, err = ParseProxy(d.value(k.value, k.key))
+				case "source":
+					v.Source, err = ParseSource(d.value(k.value, k.key))
+				default:
+					d.unknown(k, fmt.Sprintf("vantage %q", e.key), "resolver", "proxy", "source")
+				}
+				d.check(k.value, err)
+			}
+		}
+		f.Vantages = append(f.Vantages, v)
+	}
+}
+
+func (d *decoder) site(f *File, at entry) {
+	s := &Site{Name: at.key, Contacts: map[survey.Host][]Secret{}, layer: layer{}}
+	what := fmt.Sprintf("site %q", at.key)
+	all := d.entries(at.value, what)
+	for _, e := range all {
+		if e.key == "primary" {
+			m, err := ParseMirror(d.value(e.value, "primary"))
+			d.check(e.value, err)
+			m.Role = survey.Primary
+			s.Primary = m
+		}
+	}
+	if s.Primary.Host == "" {
+		d.failAt(at.node, what+" has no primary", "primary: https://www.example.org")
+	}
+	onSite := func(n ast.Node, what string) string {
+		v := d.value(n, what)
+		if strings.HasPrefix(v, "/") {
+			v = s.Primary.Origin() + v
+		}
+		u, err := ParseURL(v)
+		d.check(n, err)
+		return u.String()
+	}
+	d.layer(s.layer, at.value, what, true, func(e entry) bool {
+		switch e.key {
+		case "feeds", "sitemaps", "newest":
+			f.addLater(e.key)
+		}
+		switch e.key {
+		case "primary":
+		case "mirrors", "mirror":
+			var scratch Settings
+			def := findSetting("mirrors")
+			values := []string{}
+			for _, n := range d.list(e.value) {
+				addr := n
+				var contacts []Secret
+				if _, ok := n.(*ast.StringNode); !ok {
+					addr = nil
+					for _, k := range d.entries(n, "a mirror") {
+						switch k.key {
+						case "url":
+							addr = k.value
+						case "contact":
+							f.addLater("contact of a mirror")
+							for _, c := range d.list(k.value) {
+								contacts = append(contacts, d.secret(c, "contact"))
+							}
+						default:
+							d.unknown(k, "a mirror", "url", "contact")
+						}
+					}
+					if addr == nil {
+						d.failAt(n, "a mirror has no url", "{url: https://www.example.net}")
+					}
+				}
+				v := d.value(addr, "mirror")
+				d.check(addr, def.set(&scratch, v))
+				m := scratch.Mirrors[len(scratch.Mirrors)-1]
+				if m.Host == s.Primary.Host {
+					d.failAt(addr, fmt.Sprintf("mirror %s is the primary", m.Host), "name each host once")
+				}
+				if contacts != nil {
+					s.Contacts[m.Host] = contacts
+				}
+				values = append(values, v)
+			}
+			s.layer["mirrors"] = values
+		case "articles":
+			for _, n := range d.list(e.value) {
+				s.articles = append(s.articles, onSite(n, "article"))
+			}
+		case "feeds":
+			for _, n := range d.list(e.value) {
+				s.Feeds = append(s.Feeds, onSite(n, "feed"))
+			}
+		case "sitemaps":
+			for _, n := range d.list(e.value) {
+				s.Sitemaps = append(s.Sitemaps, onSite(n, "sitemap"))
+			}
+		case "newest":
+			n, err := ParseCount(d.value(e.value, "newest"), 1, 100000)
+			d.check(e.value, err)
+			s.Newest = n
+		case "paths":
+			for _, n := range d.list(e.value) {
+				s.paths = append(s.paths, d.path(n))
+			}
+		case "rules":
+			return d.linkRules(f, s, e)
+		default:
+			return false
+		}
+		return true
+	})
+	hosts := map[survey.Host]bool{}
+	for _, m := range s.Survey(Settings{}).Mirrors {
+		hosts[m.Host] = true
+	}
+	for _, e := range all {
+		if e.key != "paths" {
+			continue
+		}
+		for i, n := range d.list(e.value) {
+			if m := s.paths[i].Mirror; m != "" && !hosts[m] {
+				d.failAt(n, fmt.Sprintf("path rule for %s, which is no mirror of site %q", m, s.Name), "")
+			}
+		}
+	}
+	f.Sites = append(f.Sites, s)
+}
+
+func (d *decoder) path(n ast.Node) PathRule {
+	var p PathRule
+	for _, k := range d.entries(n, "a path rule") {
+		v := d.value(k.value, k.key)
+		switch k.key {
+		case "from":
+			re, err := regexp.Compile(v)
+			if err != nil {
+				d.failAt(k.value, fmt.Sprintf("%q is no regular expression: %v", v, err), `like "^/Detail/(.*)$"`)
+			}
+			p.From = re
+		case "to":
+			p.To = v
+		case "mirror":
+			m, err := ParseMirror(v)
+			d.check(k.value, err)
+			p.Mirror = m.Host
+		default:
+			d.unknown(k, "a path rule", "from", "to", "mirror")
+		}
+	}
+	if p.From == nil || p.To == "" {
+		d.failAt(n, "a path rule needs from and to", `{from: "^/Detail/(.*)$", to: "/detail/$1"}`)
+	}
+	return p
+}
+
+// linkRules reads a site's rules: names of files (the setting of that name) and rules for links, mixed.
+func (d *decoder) linkRules(f *File, s *Site, e entry) bool {
+	for _, n := range d.list(e.value) {
+		if _, ok := n.(*ast.StringNode); ok {
+			s.layer["rules"] = append(s.layer["rules"], d.value(n, "rules"))
+			continue
+		}
+		f.addLater("rules of a site")
+		var r LinkRule
+		for _, k := range d.entries(n, "a link rule") {
+			switch k.key {
+			case "match":
+				re, err := regexp.Compile(d.value(k.value, k.key))
+				if err != nil {
+					d.failAt(k.value, "match is no regular expression: "+err.Error(), `like "/live/"`)
+				}
+				r.Match = re
+			case "status":
+				r.Status = map[int]string{}
+				for _, st := range d.entries(k.value, "status") {
+					code, err := ParseCount(st.key, 100, 599)
+					d.check(st.node, err)
+					v := d.value(st.value, "status")
+					d.check(st.value, oneOf(v, "ok", "warn", "broken", "ignore"))
+					r.Status[code] = v
+				}
+			default:
+				d.unknown(k, "a link rule", "match", "status")
+			}
+		}
+		if r.Match == nil || len(r.Status) == 0 {
+			d.failAt(n, "a link rule needs match and status", `{match: "/live/", status: {404: warn}}`)
+		}
+		s.Rules = append(s.Rules, r)
+	}
+	return true
+}
+
+func (d *decoder) incidents(in *Incidents, n ast.Node) {
+	for _, k := range d.entries(n, "incidents") {
+		var err error
+		switch k.key {
+		case "down_after":
+			in.DownAfter, err = ParseCount(d.value(k.value, k.key), 1, 1000)
+		case "up_after":
+			in.UpAfter, err = ParseCount(d.value(k.value, k.key), 1, 1000)
+		case "remind":
+			in.Remind, err = ParseDuration(d.value(k.value, k.key))
+		case "maintenance":
+			for _, m := range d.list(k.value) {
+				w := Maintenance{Zone: time.UTC}
+				for _, e := range d.entries(m, "maintenance") {
+					v := d.value(e.value, e.key)
+					switch e.key {
+					case "cron":
+						w.Cron, err = ParseCron(v)
+					case "for":
+						w.For, err = ParseDuration(v)
+					case "zone":
+						if w.Zone, err = time.LoadLocation(v); err != nil || v == "" || v == "Local" {
+							err = bad("like UTC or Europe/London", "%q is no time zone", v)
+						}
+					default:
+						d.unknown(e, "maintenance", "cron", "for", "zone")
+					}
+					d.check(e.value, err)
+				}
+				if w.Cron.IsZero() || w.For == 0 {
+					d.failAt(m, "maintenance needs cron and for", `{cron: "0 2 * * 0", for: 2h}`)
+				}
+				in.Maintenance = append(in.Maintenance, w)
+			}
+		default:
+			d.unknown(k, "incidents", "down_after", "up_after", "remind", "maintenance")
+		}
+		d.check(k.value, err)
+	}
+}
+
+func (d *decoder) retention(r *Retention, n ast.Node) {
+	for _, k := range d.entries(n, "retention") {
+		var err error
+		v := d.value(k.value, k.key)
+		switch k.key {
+		case "epoch":
+			r.Epoch, err = v, oneOf(v, "day", "week", "month", "year")
+		case "raw":
+			r.Raw, err = ParseDuration(v)
+		case "hourly":
+			r.Hourly, err = ParseDuration(v)
+		case "warc":
+			r.WARC, err = ParseDuration(v)
+		case "warc_bytes":
+			r.WARCBytes, err = ParseSize(v)
+		case "free_space":
+			r.FreeDisk, err = ParseSize(v)
+		default:
+			d.unknown(k, "retention", "epoch", "raw", "hourly", "warc", "warc_bytes", "free_space")
+		}
+		d.check(k.value, err)
+	}
+}
+
+func (d *decoder) notice(f *File, n ast.Node) {
+	var o Notice
+	for _, k := range d.entries(n, "a notice") {
+		switch k.key {
+		case "url":
+			o.URL = d.secret(k.value, "url")
+		case "exec":
+			for _, a := range d.list(k.value) {
+				o.Exec = append(o.Exec, d.value(a, "exec"))
+			}
+		case "on":
+			for _, a := range d.list(k.value) {
+				v := d.value(a, "on")
+				d.check(a, oneOf(v, "down", "degraded", "up", "unknown"))
+				o.On = append(o.On, v)
+			}
+		case "sites":
+			for _, a := range d.list(k.value) {
+				v := d.value(a, "sites")
+				d.check(a, oneOf(v, f.SiteNames()...))
+				o.Sites = append(o.Sites, v)
+			}
+		default:
+			d.unknown(k, "a notice", "url", "exec", "on", "sites")
+		}
+	}
+	if o.URL.IsZero() == (len(o.Exec) == 0) {
+		d.failAt(n, "a notice needs either url or exec", `{url: "${NOTIFY_URL}", on: [down, up]}`)
+	}
+	f.Notify = append(f.Notify, o)
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *File) addLater(key string) {
+	if !contains(f.later, key) {
+		f.later = append(f.later, key)
+	}
+}
+
+// Later returns the keys that were given and checked but that nothing acts on yet.
+func (f *File) Later() []string { return append([]string(nil), f.later...) }
+
+// Site returns the named site, or nil.
+func (f *File) Site(name string) *Site {
+	for _, s := range f.Sites {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// SiteOf returns the site that the host belongs to, or nil.
+func (f *File) SiteOf(host survey.Host) *Site {
+	for _, s := range f.Sites {
+		for _, h := range s.Survey(Settings{}).Hosts() {
+			if h == host {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// SiteNames returns the names of the sites in the file's order.
+func (f *File) SiteNames() []string {
+	var names []string
+	for _, s := range f.Sites {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func (f *File) vantage(name string) *Vantage {
+	for i := range f.Vantages {
+		if f.Vantages[i].Name == name {
+			return &f.Vantages[i]
+		}
+	}
+	return nil
+}
+
+func (f *File) vantageNames() []string {
+	names := []string{"direct"}
+	for _, v := range f.Vantages {
+		if v.Name != "direct" {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+// Survey returns the site as the crawler takes it: the primary first, then set's mirrors; the file's when set has none.
+func (s *Site) Survey(set Settings) survey.Site {
+	site := survey.Site{Name: s.Name, Mirrors: []survey.Mirror{s.Primary}}
+	mirrors := set.Mirrors
+	if set.From == nil {
+		for _, v := range s.layer["mirrors"] {
+			if m, err := ParseMirror(v); err == nil {
+				mirrors = append(mirrors, m)
+			}
+		}
+	}
+	for _, m := range mirrors {
+		if m.Host != s.Primary.Host {
+			site.Mirrors = append(site.Mirrors, m)
+		}
+	}
+	return site
+}
+
+// Articles returns the site's articles by their addresses on the primary.
+func (s *Site) Articles() []survey.Article {
+	var list []survey.Article
+	for _, a := range s.articles {
+		list = append(list, survey.Article{Site: s.Name, URL: a})
+	}
+	return list
+}
+
+// Paths returns the site's path rules.
+func (s *Site) Paths() []PathRule { return s.paths }
+
+// Description is what help and documentation say of one setting.
+type Description struct {
+	Doc, Default  string
+	Boolean, List bool
+}
+
+// Describe returns the description of a setting by its key.
+func Describe(key string) Description {
+	s := findSetting(key)
+	if s == nil {
+		return Description{}
+	}
+	return Description{Doc: s.doc, Default: strings.Join(s.builtIn, ", "), Boolean: s.boolean, List: s.list}
+}
+
+// Describe prints the effective settings of every site, without secrets, and where each value comes from.
+func (f *File) Describe(w io.Writer, over Overrides) error {
+	for _, st := range f.Sites {
+		set, err := f.Effective(st.Name, over)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "site %s\n  primary: %s\n", st.Name, st.Primary.Origin())
+		for _, a := range st.articles {
+			fmt.Fprintf(w, "  article: %s\n", clean(a))
+		}
+		keys := Keys()
+		sort.Strings(keys)
+		for _, k := range keys {
+			if v := findSetting(k).show(&set); v != "" {
+				fmt.Fprintf(w, "  %s: %s (%s)\n", k, clean(v), set.From[k])
+			}
+		}
+	}
+	return nil
+}
