@@ -392,7 +392,16 @@ func (r *Reader) startsAt(b []byte, lineStart bool) bool {
 	case 0x28, 0x5d:
 		return (r.kind == unknown || r.kind == zstandard) && isZstd(b)
 	}
-	return (r.kind == unknown || r.kind == plain) && lineStart && r.startsRecord(b)
+	if r.kind != unknown && r.kind != plain {
+		return false
+	}
+	if !lineStart {
+		// The damage may be in the line end before. Without one, the first field must be seen too.
+		line, rest, ok := bytes.Cut(b[:min(len(b), 512)], []byte("\n"))
+		name, _, ok2 := bytes.Cut(rest, []byte(":"))
+		return b[0] == 'W' && ok && ok2 && isVersion(bytes.TrimRight(line, "\r")) && isToken(string(name))
+	}
+	return r.startsRecord(b)
 }
 
 // startsRecord reports whether b begins with the first line of a record.
