@@ -309,10 +309,11 @@ func (a *aligner) joined(r0, r1, c0, c1 int) (segment, bool) {
 		s.exact = true
 		return s, true
 	}
-	// A side's boxes and counters would hide the equality of the rest, so they are left out of the piece when at its edge.
 	d := diceSorted(sortedHashes(r), sortedHashes(c))
 	inside := r0 > 0 && r1 < len(a.r.sents) && c0 > 0 && c1 < len(a.c.sents)
-	if d >= fuzzyDice && r1-r0 <= 8 && c1-c0 <= 8 || r1-r0 == 1 && c1-c0 == 1 && (inside && d >= 0.2 || d >= 0.5) {
+	// One sentence against one between matched neighbours is a rewritten sentence, however little of it is left.
+	said := len(r) >= 5 && len(c) >= 5 && !a.r.blocks[a.r.sents[r0].block].promo && !a.c.blocks[a.c.sents[c0].block].promo
+	if d >= fuzzyDice && r1-r0 <= 8 && c1-c0 <= 8 || r1-r0 == 1 && c1-c0 == 1 && (inside && (said || d >= 0.2) || d >= 0.5) {
 		return s, true
 	}
 	return s, false

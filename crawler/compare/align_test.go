@@ -1,0 +1,91 @@
+package compare
+
+import (
+	"strings"
+	"testing"
+
+	"mirrorwatch/crawler/content"
+	"mirrorwatch/crawler/survey"
+)
+
+func plain(text string) *content.Page {
+	return &content.Page{Text: text, Visible: text, Title: "t", VisibleWords: content.Count(text)}
+}
+
+// FuzzAlign: whatever the two texts, each sentence is in one segment at most, offsets lie in their texts, equal texts are equal, and
+// no difference in words goes unreported.
+func FuzzAlign(f *testing.F) {
+	all := strings.Join(story, "\n")
+	f.Add(all, all)
+	f.Add(all, strings.Replace(all, "4,200", "4,201", 1))
+	f.Add(all, strings.Join(story[2:], "\n"))
+	f.Add(strings.Join(otherStory, "\n"), all)
+	f.Add("a. b. a. b. A. B.", "B. a. b.")
+	f.Add("港口。关闭。九天。", "港口。九天。关闭。")
+	f.Add("“one. two” «three", "\"one. two\" three\xff")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if len(a) > 20_000 || len(b) > 20_000 {
+			return
+		}
+		a, b = strings.ToValidUTF8(a, "?"), strings.ToValidUTF8(b, "?")
+		r, c := newDocument(plain(a), nil), newDocument(plain(b), nil)
+		al := align(r, c)
+		ref, cand := make([]int, len(r.sents)), make([]int, len(c.sents))
+		for _, s := range al.segs {
+			for i := s.r0; i < s.r1; i++ {
+				ref[i]++
+			}
+			for j := s.c0; j < s.c1; j++ {
+				cand[j]++
+			}
+		}
+		for i, n := range ref {
+			if n > 1 {
+				t.Fatalf("reference sentence %d is in %d segments", i, n)
+			}
+		}
+		for j, n := range cand {
+			if n > 1 {
+				t.Fatalf("candidate sentence %d is in %d segments", j, n)
+			}
+		}
+		out := compareText(r, c, textHints{})
+		for _, ch := range out.changes {
+			if ch.At[0][0] < 0 || ch.At[0][0] > ch.At[0][1] || ch.At[0][1] > len(a) || ch.At[1][0] < 0 || ch.At[1][0] > ch.At[1][1] || ch.At[1][1] > len(b) {
+				t.Fatalf("offsets %+v", ch)
+			}
+		}
+		if self := compareText(r, newDocument(plain(a), nil), textHints{}); len(r.tokens) > 0 && (!self.exact || len(self.changes) > 0) {
+			t.Fatalf("a text differs from itself: %+v", self)
+		}
+	})
+}
+
+// TestHostile: large and odd texts are judged within bounds.
+func TestHostile(t *testing.T) {
+	cases := map[string]string{
+		"one word":         strings.Repeat("x", 5<<20),
+		"one sentence":     strings.Repeat("word ", 300_000),
+		"equal sentences":  strings.Repeat("It is so. ", 60_000),
+		"equal paragraphs": strings.Repeat("It is so and it was so and it will be so again.\n", 30_000),
+		"quotation marks":  strings.Repeat("\"", 200_000),
+		"no text":          "",
+		"only punctuation": strings.Repeat(". ! ? ", 50_000),
+		"different numbers": func() string {
+			var b strings.Builder
+			for i := range 20_000 {
+				b.WriteString("Row ")
+				b.WriteString(strings.Repeat("9", i%17))
+				b.WriteString(" holds.\n")
+			}
+			return b.String()
+		}(),
+	}
+	for name, text := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, pages := range [][2]*content.Page{{plain(text), plain(text + " And 1 more.")}, {healthy(), plain(text)}} {
+				judgeCase(Case{Views: []View{view("www.presstv.com", survey.Primary, pages[0]), view("www.presstv.co.uk", survey.Alternate, pages[1])}})
+			}
+		})
+	}
+}
