@@ -213,7 +213,10 @@ type decoder struct {
 func (d *decoder) fail(line, col int, problem, hint string) {
 	e := &Error{File: d.name, Line: max(line, 1), Column: max(col, 1), Problem: problem, Hint: hint}
 	if e.Line <= len(d.lines) {
-		e.source = strings.TrimRight(d.lines[e.Line-1], "\r")
+		// Passwords in URLs are hidden at equal length, so that the caret keeps its place.
+		e.source = userinfo.ReplaceAllStringFunc(strings.TrimRight(d.lines[e.Line-1], "\r"), func(m string) string {
+			return "://" + strings.Repeat("*", len([]rune(m))-4) + "@"
+		})
 	}
 	panic(e)
 }
@@ -311,6 +314,8 @@ func (d *decoder) value(n ast.Node, what string) string {
 		return v
 	})
 }
+
+var userinfo = regexp.MustCompile(`://[^/\s"']*@`)
 
 var oneVariable = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 

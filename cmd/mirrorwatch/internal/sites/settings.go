@@ -138,9 +138,8 @@ func plainText(what string) func(string) (string, error) {
 	}
 }
 
-func (s setting) asPath() setting        { s.path = true; return s }
-func (s setting) ofRun() setting         { s.run = true; return s }
-func (s setting) named(a string) setting { s.also = a; return s }
+func (s setting) asPath() setting { s.path = true; return s }
+func (s setting) ofRun() setting  { s.run = true; return s }
 
 var settings = []setting{
 	{name: "mirrors", also: "mirror", list: true, doc: "mirrors of the site: host, host:port or origin",
