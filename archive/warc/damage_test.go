@@ -25,7 +25,9 @@ func three(t testing.TB, zip bool) (data []byte, ends []int) {
 	return data, ends
 }
 
-func same(a, b seen) bool { return a.header == b.header && a.block == b.block && a.err == nil && b.err == nil }
+func same(a, b seen) bool {
+	return a.header == b.header && a.block == b.block && a.err == nil && b.err == nil
+}
 
 // A file of three records cut at every octet: the records before the cut are read whole, and unless the cut falls between
 // records a finding says so.

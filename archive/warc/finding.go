@@ -28,6 +28,7 @@ const (
 	KindHeaderSize    = "header-size"     // a header over the limit
 	KindUnsupported   = "unsupported"     // a compression this package cannot undo
 	KindARC           = "arc-header"      // an ARC header line that had to be guessed at
+	KindSegment       = "segment"         // a segment of a record is missing
 	KindTooMany       = "too-many"        // further findings are counted only
 )
 

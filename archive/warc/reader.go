@@ -468,10 +468,12 @@ func (r *Reader) damaged(rec *Record) error {
 	if b, _ := r.in.Peek(1024); len(b) >= 4 && r.startsAt(b, false) {
 		return nil
 	}
-	if err := r.resync(r.start); err != nil {
-		return err
+	start := r.start
+	err = r.resync(start)
+	if n := len(r.findings); err == io.EOF && f.Kind == KindCutMember && n > 0 && r.findings[n-1].Kind == KindGap && r.findings[n-1].Offset >= start {
+		r.findings = r.findings[:n-1] // nothing follows: the cut member says it all
 	}
-	return nil
+	return err
 }
 
 // fail handles an error of reading from mem outside of a block. nil means: go on with the next member.
