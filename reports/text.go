@@ -130,7 +130,7 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 					fmt.Fprintf(out, "      and %s\n", plural(len(c.Mirrors[n-1].Changes)-3, "more change", "more changes"))
 					break
 				}
-				fmt.Fprintf(out, "      %s %s\n", p.faint(spaced(ch.Kind)+":"), changeLine(ch, p))
+				fmt.Fprintf(out, "      %s %s\n", p.faint(Visible(spaced(ch.Kind), 60)+":"), changeLine(ch, p))
 			}
 		}
 	}
@@ -139,7 +139,7 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 		if k.Vantage != "" {
 			where = " @" + Visible(k.Vantage, 30)
 		}
-		fmt.Fprintf(out, "  → %s%s: %s (%s confidence; %s)\n", Visible(string(k.Mirror), 60), where, Visible(spaced(k.Say), 200), k.Confidence, Visible(spaced(k.Why), 300))
+		fmt.Fprintf(out, "  → %s%s: %s (%s confidence; %s)\n", Visible(string(k.Mirror), 60), where, Visible(spaced(k.Say), 200), Visible(string(k.Confidence), 20), Visible(spaced(k.Why), 300))
 	}
 	for i := range c.Mirrors {
 		if cmd := restoreCommand(opt.Command, opt.DataDir, &c.Mirrors[i], c.URL); cmd != "" && c.Mirrors[i].State == survey.Up {

@@ -210,11 +210,11 @@ func Sentence(r survey.Report) (survey.State, string) {
 	case len(bad) == 0:
 		fmt.Fprintf(&b, "%d of %s serve %s; cannot tell for %s.", len(order)-len(unsure), plural(len(order), "address", "addresses"), article, head(unsure))
 	default:
-		verb := "do not serve"
+		verb, should := "do not serve", "as they should"
 		if len(bad) == 1 {
-			verb = "does not serve"
+			verb, should = "does not serve", "as it should"
 		}
-		fmt.Fprintf(&b, "%d of %s %s %s as it should: %s.", len(bad), plural(len(order), "address", "addresses"), verb, article, head(bad))
+		fmt.Fprintf(&b, "%d of %s %s %s %s: %s.", len(bad), plural(len(order), "address", "addresses"), verb, article, should, head(bad))
 		if len(unsure) > 0 {
 			fmt.Fprintf(&b, " Cannot tell for %s.", head(unsure))
 		}

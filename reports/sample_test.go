@@ -1,0 +1,185 @@
+package reports
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mirrorwatch/crawler/survey"
+)
+
+var t0 = time.Date(2026, 11, 20, 3, 17, 0, 0, time.UTC)
+
+const aleppo = "https://www.presstv.com/Detail/2016/08/10/479262/Syria-talks-Aleppo"
+
+func sampleFinding(host string, role survey.Role, state survey.State, word survey.VerdictWord) survey.Finding {
+	f := survey.Finding{
+		Observation: survey.Observation{Mirror: survey.Host(host), Role: role, Vantage: "direct", ObservedAt: t0, URL: "https://" + host + "/Detail/479262",
+			FinalURL: "https://" + host + "/Detail/479262", Stage: survey.StageContent, Outcome: survey.OK, Attempts: 1, Status: survey.Ptr(200),
+			Peer: survey.Ptr("192.0.2.7:443"), Text: &survey.Text{Words: 612, SHA256: strings.Repeat("ab", 32)},
+			Body:     &survey.Body{Bytes: 31234, Type: "text/html", Charset: "utf-8", Lang: "en", SHA256: strings.Repeat("cd", 32)},
+			TLS:      &survey.TLS{Version: "TLS 1.3", Verified: true, NotAfter: t0.Add(41 * 24 * time.Hour), Issuer: "Test CA", SHA256: strings.Repeat("ef", 32)},
+			Snapshot: survey.Ptr(survey.Timestamp17(t0) + "/https://" + host + "/Detail/479262")},
+		Verdict: survey.Verdict{State: state, Verdict: word, PageClass: survey.ClassArticle, Confidence: survey.High},
+		Since:   survey.Ptr(t0.Add(-75 * time.Hour)),
+	}
+	f.Family = survey.Family{V4: survey.Ptr(survey.OK), V6: survey.Ptr(survey.NoRoute)}
+	f.Timing = survey.Timing{FirstByte: survey.Ptr(83.2), Total: survey.Ptr(146.5)}
+	return f
+}
+
+// sampleFindings are eight mirrors that misbehave in different ways, the healthy ones first.
+func sampleFindings() []survey.Finding {
+	primary := sampleFinding("www.presstv.com", survey.Primary, survey.Up, survey.Identical)
+	primary.By, primary.Confidence = survey.Ptr(survey.ByReference), survey.Low
+	same := sampleFinding("www.presstv.co.uk", survey.Alternate, survey.Up, survey.SameArticle)
+	altered := sampleFinding("www.presstv.ir", survey.Alternate, survey.Degraded, survey.Altered)
+	altered.Kind, altered.Reasons = survey.Ptr("name_or_number"), []string{"one name and one number differ from the reference"}
+	altered.Changes = []survey.Change{
+		{Kind: "name", Reference: "Russian UN Ambassador Vitaly Churkin gave the warning on Tuesday", Candidate: "Russian UN Ambassador Viktor Petrov gave the warning on Tuesday"},
+		{Kind: "number", Reference: "over 400,000 people have been killed", Candidate: "over 40,000 people have been killed"},
+		{Kind: "paragraph_removed", Reference: "The northern Syrian city has been divided since 2012."},
+	}
+	gone := sampleFinding("presstv.example", survey.Alternate, survey.Down, survey.FetchFailed)
+	gone.Stage, gone.Outcome, gone.Failure = survey.StageDNS, survey.NXDomain, survey.Ptr("dns_nxdomain_error")
+	gone.Status, gone.Text, gone.Body, gone.TLS, gone.Snapshot, gone.PageClass = nil, nil, nil, nil, nil, survey.ClassUnknown
+	gone.Family = survey.Family{}
+	seized := sampleFinding("seized.example", survey.Alternate, survey.Down, survey.Interstitial)
+	seized.PageClass, seized.Reasons = survey.ClassSeizureBanner, []string{"banner text and image of a seizure notice", "name servers changed"}
+	seized.Matched = []survey.Match{{Rule: "seizure-text", List: "classes 1", Offset: 120}}
+	cut := sampleFinding("short.example", survey.Alternate, survey.Degraded, survey.Truncated)
+	cut.Kind, cut.Reasons = survey.Ptr("teaser"), []string{"48% of the reference's text, ends early"}
+	wall := sampleFinding("wall.example", survey.Alternate, survey.Unknown, survey.Undetermined)
+	wall.PageClass, wall.Reasons = survey.ClassChallenge, []string{survey.ReasonChallenge}
+	cert := sampleFinding("cert.example", survey.Candidate, survey.Down, survey.FetchFailed)
+	cert.Stage, cert.Outcome, cert.TLS.Verified = survey.StageTLS, survey.HostnameMismatch, false
+	return []survey.Finding{primary, same, altered, gone, seized, cut, wall, cert}
+}
+
+func sampleReport(findings []survey.Finding) survey.Report {
+	r := survey.Report{Schema: survey.Schema,
+		Run: survey.Run{ID: "20261120T031700Z-5f2c9a", Started: t0, Finished: t0.Add(8400 * time.Millisecond), Complete: true,
+			Tool: survey.Tool{Name: "mirrorwatch", Version: "1.0.0"}, RulesVersion: "1", NextDue: survey.Ptr(t0.Add(time.Hour))},
+		Articles: []survey.Check{{Site: "presstv", URL: aleppo, Title: "Syria peace talks should not hinge on Aleppo: Russia UN envoy",
+			Reference: &survey.Reference{Mirror: "www.presstv.com", Snapshot: survey.Timestamp17(t0) + "/" + aleppo, ObservedAt: t0, Why: "primary"}, Mirrors: findings}},
+		Candidates: []survey.CandidateMirror{{Host: "www.presstv.tv", Site: "presstv", Article: aleppo, Rule: "sentence",
+			Evidence: "Press TV’s website can also be accessed at the following alternate addresses: www.presstv.tv"}},
+	}
+	r.Summary = survey.Summarise(r)
+	return r
+}
+
+// sampleView adds a history to the report: an outage, a degraded day, gaps.
+func sampleView(r survey.Report) View {
+	v := View{Report: r, Now: t0.Add(10 * time.Minute), DataDir: "mirrorwatch-data"}
+	seen := map[place]bool{}
+	for _, c := range r.Articles {
+		for i, f := range c.Mirrors {
+			k := place{c.Site, string(f.Mirror), f.Vantage}
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			h := survey.MirrorHistory{Site: c.Site, Mirror: f.Mirror, Role: f.Role, Vantage: f.Vantage, State: f.State, Since: f.Since}
+			for d := range 90 {
+				day := survey.DayCount{Day: t0.Truncate(24*time.Hour).AddDate(0, 0, d-89)}
+				switch {
+				case d < 12+i || d == 40 || d == 41: // not observed
+				case d == 55:
+					day.Void = 24
+				case i > 1 && d > 85:
+					switch f.State {
+					case survey.Down:
+						day.Down = 24
+					case survey.Degraded:
+						day.Degraded = 24
+					case survey.Up:
+						day.Up = 24
+					default:
+						day.Unknown = 24
+					}
+				case (d+i*7)%29 == 0:
+					day.Up, day.Down, day.Degraded = 17, 6, 1
+				default:
+					day.Up = 24
+				}
+				h.Days = append(h.Days, day)
+				h.D90 = h.D90.Plus(day.Counts)
+				if d >= 60 {
+					h.D30 = h.D30.Plus(day.Counts)
+				}
+				if d >= 83 {
+					h.D7 = h.D7.Plus(day.Counts)
+				}
+				if d == 89 {
+					h.H24 = day.Counts
+				}
+			}
+			v.Mirrors = append(v.Mirrors, h)
+			if f.Snapshot != nil {
+				v.Snapshots = append(v.Snapshots, survey.SnapshotRow{ID: "urn:uuid:1", Name: *f.Snapshot, Site: c.Site, Article: c.URL, Mirror: f.Mirror, Vantage: f.Vantage,
+					URL: f.URL, Time: t0, Last: t0.Add(time.Hour), Count: 1 + i, State: f.State, Verdict: f.Verdict.Verdict})
+			}
+			if f.State != survey.Up {
+				v.States = append(v.States, survey.StateInterval{Site: c.Site, Article: c.URL, Mirror: f.Mirror, Vantage: f.Vantage, State: f.State, Verdict: f.Verdict.Verdict,
+					First: t0.Add(-75 * time.Hour), Last: t0, Before: survey.Up})
+			}
+		}
+	}
+	for n := range 6 {
+		row := survey.RunRow{Run: r.Run, Summary: r.Summary}
+		row.Run.Started, row.Run.Finished = t0.Add(time.Duration(-n)*time.Hour), t0.Add(time.Duration(-n)*time.Hour+9*time.Second)
+		row.Run.Void = row.Run.Void || n == 3
+		v.Runs = append(v.Runs, row)
+	}
+	return v
+}
+
+const hostileText = "<script>alert(1)</script>\"'>=cmd|' /C calc'!A0\x1b[31mred\x07\u202Egnp.exe\u2066 @everyone [x](javascript:alert(1)) `a|b`\r\n\xff\u200b]]>"
+
+// samples are the views that goldens, tests and eyes look at.
+func samples() map[string]View {
+	all := map[string]View{}
+	all["eight"] = sampleView(sampleReport(sampleFindings()))
+	all["one"] = sampleView(sampleReport(sampleFindings()[:1]))
+	var green, red []survey.Finding
+	for _, h := range []string{"www.presstv.com", "www.presstv.co.uk", "www.presstv.ir"} {
+		green = append(green, sampleFinding(h, survey.Alternate, survey.Up, survey.SameArticle))
+		f := sampleFinding(h, survey.Alternate, survey.Down, survey.Interstitial)
+		f.PageClass, f.Reasons = survey.ClassBlockPage, []string{"title and text of a known block page"}
+		red = append(red, f)
+	}
+	all["green"], all["red"] = sampleView(sampleReport(green)), sampleView(sampleReport(red))
+	void := sampleReport(sampleFindings()[:3])
+	void.Run.Void, void.Run.VoidReason, void.Run.VoidVantages = true, survey.Ptr("all canaries failed"), []string{"direct"}
+	all["void"] = sampleView(void)
+	all["empty"] = View{Report: survey.Report{Run: survey.Run{ID: "20261120T031700Z-000000", Started: t0, Tool: survey.Tool{Name: "mirrorwatch", Version: "1.0.0"}}}}
+	many := sampleReport(sampleFindings()[:3])
+	titles := []string{"گفتگوهای صلح سوریه نباید به حلب گره بخورد", "محادثات السلام السورية", "Мирные переговоры по Сирии", "叙利亚和平谈判不应取决于阿勒颇", "Syria peace talks"}
+	for n := range 40 {
+		c := many.Articles[0]
+		c.URL, c.Title = fmt.Sprintf("https://www.presstv.com/Detail/2016/08/10/%d/x", 480000+n), titles[n%len(titles)]
+		if n%9 != 0 {
+			c.Mirrors = append([]survey.Finding(nil), green...)
+		}
+		many.Articles = append(many.Articles, c)
+	}
+	many.Summary = survey.Summarise(many)
+	all["many"] = sampleView(many)
+	bad := sampleReport(sampleFindings()[:3])
+	a := &bad.Articles[0]
+	a.Title, a.URL, a.Site = hostileText, "https://www.presstv.com/"+hostileText, hostileText
+	for i := range a.Mirrors {
+		f := &a.Mirrors[i]
+		f.Mirror, f.Reasons, f.Vantage, f.FinalURL = survey.Host(hostileText), []string{hostileText}, hostileText, hostileText
+		f.Kind, f.Snapshot, f.Peer = survey.Ptr(hostileText), survey.Ptr("20261120031700000/"+hostileText), survey.Ptr(hostileText)
+		f.Changes = []survey.Change{{Kind: hostileText, Reference: strings.Repeat("x", 100_000), Candidate: hostileText}}
+	}
+	bad.Candidates[0].Host, bad.Candidates[0].Evidence, bad.Candidates[0].Rule = hostileText, hostileText, hostileText
+	bad.Links = []survey.Link{{Target: hostileText, Kind: hostileText, Parents: []string{hostileText}, Results: []survey.LinkResult{{Mirror: hostileText, State: "broken", Outcome: survey.Status(404)}}}}
+	bad.Articles[0].Conclusions = []survey.Conclusion{{Mirror: hostileText, Vantage: hostileText, Say: hostileText, Confidence: survey.Low, Why: hostileText}}
+	bad.Run.ID, bad.Run.RulesVersion, bad.Run.Tool.Version = survey.RunID(hostileText), hostileText, hostileText
+	bad.Summary = survey.Summarise(bad)
+	all["hostile"] = sampleView(bad)
+	return all
+}
