@@ -162,7 +162,17 @@ func (r *Reader) versionBlock(rec *Record, length int64, first bool) int64 {
 		return max(length, 0)
 	}
 	actual := int64(i + end + 1)
-	if length >= actual || length == actual-1 {
+	// Too long is as common as too short: the next header line inside the block shows it.
+	swallowed := false
+	if length > actual {
+		rest := b[actual:]
+		next := bytes.TrimLeft(rest, "\r\n")
+		line, _, ok := bytes.Cut(next, []byte("\n"))
+		if _, isARC := parseARC(line); ok && isARC && length > actual+int64(len(rest)-len(next)) {
+			swallowed = true
+		}
+	}
+	if (length >= actual && !swallowed) || length == actual-1 {
 		return length
 	}
 	r.about(rec, KindARC, FieldContentLength, fmt.Sprintf("the version block says %d octets and has %d", length, actual), false)

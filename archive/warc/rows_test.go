@@ -155,7 +155,8 @@ func TestOddities(t *testing.T) {
 		{"29 date of 8 digits", swap(arc1, "20040102030405 text/plain", "20040102 text/plain"), "HTTP/1.0 200 OK\n\nhello|plain", []string{KindDate}},
 		{"29 date of 28 digits", swap(arc1, "20040102030405 text/plain", "2004010203040500000000000000 text/plain"), "HTTP/1.0 200 OK\n\nhello|plain", []string{KindDate}},
 		{"29 bogus type", swap(arc1, "text/plain 5", "no type; at all 5"), "HTTP/1.0 200 OK\n\nhello|plain", nil},
-		{"29 wrong version block", swap(arc1, "text/plain 70", "text/plain 7"), "HTTP/1.0 200 OK\n\nhello|plain", []string{KindARC}},
+		{"29 wrong version block", swap(arc1, "text/plain 65", "text/plain 7"), "HTTP/1.0 200 OK\n\nhello|plain", []string{KindARC}},
+		{"29 version block too long", swap(arc1, "text/plain 65", "text/plain 70"), "HTTP/1.0 200 OK\n\nhello|plain", []string{KindARC}},
 		{"29 alexa/dat", swap(arc1, "text/plain 5", "alexa/dat 5"), "HTTP/1.0 200 OK\n\nhello|plain", nil},
 		{"29 gzip", zipped(arc1[:strings.Index(arc1, "http://a")], arc1[strings.Index(arc1, "http://a"):strings.Index(arc1, "http://b")], arc1[strings.Index(arc1, "http://b"):]), "HTTP/1.0 200 OK\n\nhello|plain", nil},
 		{"29 length wrong", swap(arc1, "text/html 22", "text/html 18"), "HTTP/1.0 200 OK\n\nh|plain", []string{KindLongBlock, KindGap}},
@@ -214,7 +215,7 @@ func TestOddities(t *testing.T) {
 	}
 }
 
-const arc1 = "filedesc://a.arc 0.0.0.0 20040101000000 text/plain 70\n" +
+const arc1 = "filedesc://a.arc 0.0.0.0 20040101000000 text/plain 65\n" +
 	"1 0 Test\nURL IP-address Archive-date Content-type Archive-length\n\n\n" +
 	"http://a/ 192.0.2.1 20040101000001 text/html 22\nHTTP/1.0 200 OK\n\nhello\n" +
 	"http://b/x 192.0.2.2 20040102030405 text/plain 5\nplain\n"
