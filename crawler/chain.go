@@ -130,7 +130,9 @@ func (f *fetcher) follow(ctx context.Context, q question, maxHops int, opt conte
 	}
 }
 
+// fail ends the chain with a decision of ours; the hop's own page is no answer to the question.
 func (c *chain) fail(o survey.Outcome) *chain {
+	c.page = nil
 	c.stage, c.outcome, c.failure = survey.StageHTTP, o, o.FailureString("")
 	return c
 }

@@ -153,7 +153,7 @@ func (v *visitor) leaveOut(i int, w content.Requisite, m survey.Host) string {
 	switch {
 	case i >= v.settings.MaxRequisites:
 		return "max_requisites"
-	case w.Kind == markup.KindMedia && v.settings.Media == "none":
+	case w.Kind == markup.Media && v.settings.Media == "none":
 		return "media"
 	case v.vantage.Proxy != "" && !sameSite(hostOf(w.URL), m) && !v.inMirrorSet(hostOf(w.URL)):
 		// The proxy resolves the name, so that the guard cannot see the address (DESIGN section 4).
@@ -204,7 +204,7 @@ func (r *requisites) get(ctx context.Context, v *visitor, article string, m surv
 	r.mu.Unlock()
 	q.once.Do(func() {
 		method := http.MethodGet
-		if w.Kind == markup.KindMedia && v.settings.Media == "head" {
+		if w.Kind == markup.Media && v.settings.Media == "head" {
 			method = http.MethodHead
 		}
 		probe := survey.Probe{ID: newID(), Run: v.run, Article: article, Mirror: m, Vantage: v.vantage.Name, Purpose: survey.ForRequisite, Attempt: 1}

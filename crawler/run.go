@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -34,6 +35,7 @@ type run struct {
 	robots     robots
 	stop       Stop
 	last       sync.Mutex // guards Config.Done: one call at a time
+	closers    []io.Closer
 }
 
 // lookout is a site's view through a vantage: its settings decide the transport and the canaries.
@@ -61,6 +63,11 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 	}
 	r := &run{Config: cfg, gate: newGate(cfg.Concurrency, cfg.PerHost, cfg.Delay), fetchers: map[lookout]*fetcher{},
 		canaries: map[lookout]*canary{}, void: map[string]string{}, stop: stop}
+	defer func() {
+		for _, c := range r.closers {
+			_ = c.Close()
+		}
+	}()
 	report := survey.Report{Schema: survey.Schema, Run: cfg.Run, Articles: []survey.Check{}, Links: []survey.Link{}, Candidates: []survey.CandidateMirror{}}
 	report.Run.RulesVersion = cfg.Rules.Version()
 
@@ -119,6 +126,9 @@ func (r *run) open(sp SitePlan) error {
 		rt, err := sp.Transport(v)
 		if err != nil {
 			return fmt.Errorf("opening vantage %q: %w", v.Name, err)
+		}
+		if c, ok := rt.(io.Closer); ok {
+			r.closers = append(r.closers, c)
 		}
 		f := newFetcher(v, rt, r.gate)
 		f.progress = r.progress

@@ -164,9 +164,9 @@ func TestAnnouncedMirrorIsCandidateAndNotVisited(t *testing.T) {
 	w := newWorld(t)
 	var visits atomic.Int32
 	w.serve("www.harbourpost.example", newspaper{host: "www.harbourpost.example"})
-	w.serve("mirror.harbourpost.example", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visits.Add(1) }))
+	w.serve("www.harbourpost.co.uk", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { visits.Add(1) }))
 	r := w.run(w.plan("www.harbourpost.example"))
-	if len(r.Candidates) != 1 || r.Candidates[0].Host != "mirror.harbourpost.example" {
+	if len(r.Candidates) != 1 || r.Candidates[0].Host != "www.harbourpost.co.uk" {
 		t.Errorf("candidates: %+v", r.Candidates)
 	}
 	if visits.Load() != 0 {

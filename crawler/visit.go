@@ -230,7 +230,7 @@ func (out *visit) see(c *chain) {
 		o.Headers = keptHeaders(ex)
 		o.Body = &survey.Body{Bytes: ex.PayloadSize, Type: mediaType(ex.Get("Content-Type")), Truncated: ex.Truncated != "", SHA256: ex.PayloadDigest.Hex()}
 		if c.page != nil {
-			o.Body.Charset, o.Body.Lang, o.Title = c.page.Charset, c.page.Lang, c.page.Title
+			o.Body.Charset, o.Body.Lang, o.Title = ex.Charset, c.page.Lang, c.page.Title
 		}
 	}
 	if c.outcome != survey.OK {

@@ -333,7 +333,7 @@ func articlePage(host string) string {
 	for _, p := range paragraphs {
 		fmt.Fprintf(&b, "<p>%s</p>\n", p)
 	}
-	fmt.Fprintf(&b, `<p>This story can also be accessed at the following alternate address: <a href="https://mirror.harbourpost.example%s">mirror.harbourpost.example</a></p>`, articlePath)
+	fmt.Fprintf(&b, `<p>This story can also be accessed at the following alternate address: <a href="https://www.harbourpost.co.uk%s">www.harbourpost.co.uk</a></p>`, articlePath)
 	fmt.Fprintf(&b, `<p><a href="https://%s/coast">More from the coast</a></p></article>`, host)
 	return frame("Harbour talks resume after ferry strike", b.String())
 }
