@@ -3,12 +3,11 @@ package cdxj
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -262,6 +261,7 @@ func (x *Index) Closest(rawURL string, at time.Time, filter Filter) (best Line, 
 	pivot := []byte(key + " " + at.UTC().Format("20060102150405"))
 	from, to := []byte(key+" "), []byte(key+"!")
 	var bestDelta time.Duration
+	var bestRaw []byte
 	consider := func(raw []byte) (stop bool, err error) {
 		l, err := Parse(raw)
 		if err != nil {
@@ -269,13 +269,18 @@ func (x *Index) Closest(rawURL string, at time.Time, filter Filter) (best Line, 
 		}
 		t := l.Time()
 		delta := t.Sub(at).Abs()
-		if ok && (delta > bestDelta || (delta == bestDelta && !t.Before(best.Time()))) {
-			// Lines come in order of time going away from the pivot: none behind it is nearer. Equal times go on, for
-			// the file decides their order, and equal ones are taken from the first file.
-			return delta > bestDelta, nil
+		if ok {
+			// Lines go away from the pivot in time: none behind this one is nearer.
+			if delta > bestDelta {
+				return true, nil
+			}
+			if delta == bestDelta && cmp.Or(t.Compare(best.Time()), bytes.Compare(raw, bestRaw)) >= 0 {
+				return false, nil // earlier first; of equal times the first by octets
+			}
 		}
 		if filter.takes(origin, &l) {
 			best, bestDelta, ok = l, delta, true
+			bestRaw = append(bestRaw[:0], raw...)
 		}
 		return false, nil
 	}
@@ -385,28 +390,4 @@ func AppendSorted(b []byte, lines []Line) []byte {
 		b = append(b, r...)
 	}
 	return b
-}
-
-// writeFile is the default of SetOptions.Write.
-func writeFile(name string, fill func(io.Writer) error) error {
-	tmp := name + ".tmp-merge"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
-	if err != nil {
-		return err
-	}
-	err = fill(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp, name)
-	}
-	if err != nil {
-		os.Remove(tmp)
-		return fmt.Errorf("writing %q: %w", name, err)
-	}
-	return nil
 }

@@ -1,0 +1,327 @@
+package cdxj
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Set is a folder of index files of one kind: one file for each WARC, NAME+suffix, and bigger ones merged from them.
+// A small catalogue says which WARCs a merged file covers; it is written whole or not at all, after the merged file and
+// before the small ones go, so that a crash at any moment loses no line and shows none twice.
+//
+// One process writes at a time. Readers need no lock: [OpenSet] sees the folder as it was at one moment.
+type Set struct {
+	dir, suffix string
+	opt         SetOptions
+	catalogue   catalogue
+	files       map[string]bool // names in the folder, without the suffix
+}
+
+// SetOptions are the edges of a Set. The zero value works.
+type SetOptions struct {
+	// Write puts a file whole or not at all in the place of name, on the disk before it returns. nil is temporary file,
+	// fsync and rename.
+	Write func(name string, fill func(io.Writer) error) error
+	// Remove removes a file; nil is os.Remove.
+	Remove func(name string) error
+	// Fanout is how many files of like size are merged into one; 0 is 8.
+	Fanout int
+}
+
+// catalogue is the JSON file SUFFIX-merged.json: for each merged file the names it covers.
+type catalogue struct {
+	Next   int                 `json:"next"`
+	Merged map[string][]string `json:"merged"`
+}
+
+const mergedPrefix = "merged-"
+
+// OpenSet reads the state of a folder; one that does not exist is empty.
+func OpenSet(dir, suffix string, opt SetOptions) (*Set, error) {
+	if opt.Write == nil {
+		opt.Write = writeFile
+	}
+	if opt.Remove == nil {
+		opt.Remove = os.Remove
+	}
+	if opt.Fanout < 2 {
+		opt.Fanout = 8
+	}
+	s := &Set{dir: dir, suffix: suffix, opt: opt}
+	return s, s.load()
+}
+
+func (s *Set) cataloguePath() string {
+	return filepath.Join(s.dir, strings.TrimPrefix(s.suffix, ".")+"-merged.json")
+}
+
+func (s *Set) path(name string) string { return filepath.Join(s.dir, name+s.suffix) }
+
+func (s *Set) load() error {
+	s.catalogue = catalogue{Merged: make(map[string][]string)}
+	s.files = make(map[string]bool)
+	b, err := os.ReadFile(s.cataloguePath())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		if err := json.Unmarshal(b, &s.catalogue); err != nil {
+			return fmt.Errorf("reading %q: %w", s.cataloguePath(), err)
+		}
+		if s.catalogue.Merged == nil {
+			s.catalogue.Merged = make(map[string][]string)
+		}
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), s.suffix); ok && e.Type().IsRegular() {
+			s.files[name] = true
+		}
+	}
+	return nil
+}
+
+// Covers returns the names of all WARCs that are indexed, sorted: those of small files and those in merged ones.
+func (s *Set) Covers() []string {
+	all := make(map[string]bool)
+	for name := range s.files {
+		if !strings.HasPrefix(name, mergedPrefix) {
+			all[name] = true
+		}
+	}
+	for file, names := range s.catalogue.Merged {
+		if s.files[file] {
+			for _, name := range names {
+				all[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// live returns the files to be read: merged ones the catalogue knows, and small ones none of them covers.
+func (s *Set) live() []string {
+	covered := make(map[string]bool)
+	var live []string
+	for file, names := range s.catalogue.Merged {
+		if s.files[file] {
+			live = append(live, file)
+			for _, name := range names {
+				covered[name] = true
+			}
+		}
+	}
+	for name := range s.files {
+		if !strings.HasPrefix(name, mergedPrefix) && !covered[name] {
+			live = append(live, name)
+		}
+	}
+	slices.Sort(live)
+	return live
+}
+
+// Index opens all files as one index. A writer that merges meanwhile may have removed one: the folder is read again then.
+func (s *Set) Index() (*Index, error) {
+	for try := 0; ; try++ {
+		var paths []string
+		for _, name := range s.live() {
+			paths = append(paths, s.path(name))
+		}
+		x, err := Open(paths...)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || try == 5 {
+			return x, err
+		}
+		if err := s.load(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Add writes the index file of one WARC; the lines need not be sorted.
+func (s *Set) Add(name string, lines []Line) error {
+	if strings.HasPrefix(name, mergedPrefix) || name == "" || strings.ContainsAny(name, `/\`) {
+		return fmt.Errorf("cdxj: %q cannot name an index", name)
+	}
+	b := AppendSorted(nil, lines)
+	if err := s.opt.Write(s.path(name), func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
+		return err
+	}
+	s.files[name] = true
+	return nil
+}
+
+// Compact merges files of like size until fewer than the fan-out are left of each, and removes what is covered.
+func (s *Set) Compact() error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	for {
+		group, err := s.ripe()
+		if err != nil {
+			return err
+		}
+		if group == nil {
+			return s.Sweep()
+		}
+		if err := s.merge(group, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// ripe returns a fan-out of live files of one size class, the smallest class first.
+func (s *Set) ripe() ([]string, error) {
+	classes := make(map[int][]string)
+	for _, name := range s.live() {
+		info, err := os.Stat(s.path(name))
+		if err != nil {
+			return nil, err
+		}
+		class := 0
+		for size := info.Size() >> 16; size > 0; size /= int64(s.opt.Fanout) {
+			class++
+		}
+		classes[class] = append(classes[class], name)
+	}
+	for _, class := range slices.Sorted(maps.Keys(classes)) {
+		if len(classes[class]) >= s.opt.Fanout {
+			return classes[class], nil
+		}
+	}
+	return nil, nil
+}
+
+// merge writes one file of the group's lines that keep wants, then the catalogue.
+func (s *Set) merge(group []string, keep func(*Line) bool) error {
+	x := &Index{}
+	defer x.Close()
+	next := catalogue{Next: s.catalogue.Next + 1, Merged: maps.Clone(s.catalogue.Merged)}
+	var names []string
+	for _, name := range group {
+		f, err := OpenFile(s.path(name))
+		if err != nil {
+			return err
+		}
+		x.files = append(x.files, f)
+		if covers, ok := next.Merged[name]; ok {
+			names = append(names, covers...)
+			delete(next.Merged, name)
+		} else {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	file := fmt.Sprintf("%s%08d", mergedPrefix, next.Next)
+	next.Merged[file] = slices.Compact(names)
+	err := s.opt.Write(s.path(file), func(w io.Writer) error {
+		_, err := MergeFunc(w, keep, x.files...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.commit(next)
+}
+
+func (s *Set) commit(next catalogue) error {
+	b, err := json.MarshalIndent(next, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := s.opt.Write(s.cataloguePath(), func(w io.Writer) error { _, err := w.Write(append(b, '\n')); return err }); err != nil {
+		return err
+	}
+	return s.load()
+}
+
+// Drop takes WARCs out of the set, when they were pruned: their small files, and their lines from merged ones.
+func (s *Set) Drop(names ...string) error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	gone := make(map[string]bool)
+	for _, name := range names {
+		gone[name] = true
+	}
+	for _, file := range slices.Sorted(maps.Keys(s.catalogue.Merged)) {
+		covers := s.catalogue.Merged[file]
+		if !slices.ContainsFunc(covers, func(n string) bool { return gone[n] }) {
+			continue
+		}
+		if err := s.merge([]string{file}, func(l *Line) bool { return !gone[l.Filename] }); err != nil {
+			return err
+		}
+		// The new file is the one with the highest number.
+		latest := fmt.Sprintf("%s%08d", mergedPrefix, s.catalogue.Next)
+		s.catalogue.Merged[latest] = slices.DeleteFunc(s.catalogue.Merged[latest], func(n string) bool { return gone[n] })
+		if err := s.commit(s.catalogue); err != nil {
+			return err
+		}
+	}
+	for name := range gone {
+		if s.files[name] {
+			if err := s.opt.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return s.Sweep()
+}
+
+// Sweep removes files that a merged one covers, and merged ones the catalogue does not know, which a crash left.
+func (s *Set) Sweep() error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	live := s.live()
+	for name := range s.files {
+		if !slices.Contains(live, name) {
+			if err := s.opt.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			delete(s.files, name)
+		}
+	}
+	return nil
+}
+
+func writeFile(name string, fill func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".tmp-*")
+	if err != nil {
+		return err
+	}
+	err = fill(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("writing %q: %w", name, err)
+	}
+	if d, err := os.Open(filepath.Dir(name)); err == nil {
+		d.Sync() // where a folder cannot be synced, nothing is to be done
+		d.Close()
+	}
+	return nil
+}
