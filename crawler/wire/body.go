@@ -19,6 +19,7 @@ type handover struct {
 	body        io.Reader
 	length      int64
 	contentType string
+	charset     string // of the text before it became UTF-8
 	spool       *spool
 }
 
@@ -95,7 +96,7 @@ func (a *attempt) decode() *Failure {
 	if media == "" {
 		media = "text/html"
 	}
-	a.decoded.contentType = media + "; charset=utf-8"
+	a.decoded.contentType, a.decoded.charset = media+"; charset=utf-8", name
 	a.decoded.body, a.decoded.length = bytes.NewReader(text), int64(len(text))
 	return f
 }

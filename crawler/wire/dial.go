@@ -196,7 +196,7 @@ func (t *Transport) addresses(ctx context.Context, v *Visit, tg, to target, c *c
 		cancel()
 		c.timing.DNS = survey.Millis(time.Since(start))
 		c.late = res.late
-		c.lookups = append(c.lookups, res.lookups...)
+		c.lookups = res.lookups // shared with c.late, which marks second answers in it
 		for i := range c.lookups {
 			t.flagBogus(tg, &c.lookups[i])
 		}

@@ -207,6 +207,9 @@ func (a *attempt) seal(f *Failure) *survey.Exchange {
 		}
 		e.Complete = r.complete
 	}
+	if a.decoded != nil {
+		e.Charset = a.decoded.charset
+	}
 	if f != nil {
 		text := scrub(f.Err.Error())
 		e.Stage, e.Outcome, e.Err = f.Stage, f.Outcome, text
