@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"mirrorwatch/crawler/content"
@@ -24,7 +25,9 @@ type classification struct {
 	seized  bool // the delegation itself shows the seizure
 }
 
-// shape says how a class reads in a sentence.
+var addressPattern = regexp.MustCompile(`https?://[^\s"'<>()]+`)
+
+// classWords says how a class reads in a sentence.
 var classWords = map[survey.PageClass]string{
 	survey.ClassLegal451: "a notice that the page is withheld for legal reasons", survey.ClassChallenge: "a challenge that asks visitors to prove they are human",
 	survey.ClassSeizureBanner: "a notice that the domain was seized", survey.ClassBlockPage: "a notice that access is blocked",
@@ -39,7 +42,8 @@ func articleShaped(p *content.Page, words int) bool {
 	if p == nil {
 		return false
 	}
-	return words >= sameWorkWords && (p.Published != "" || p.ArticleBody != "" || p.Author != "")
+	_, dated := instant(p.Published)
+	return words >= sameWorkWords && (dated || p.ArticleBody != "")
 }
 
 func factsOf(v *View, d *document) *facts {
@@ -98,6 +102,12 @@ func factsOf(v *View, d *document) *facts {
 		f.targets = append(f.targets, p.MetaRefresh)
 	}
 	if p.VisibleWords < 60 && f.thin {
+		if p.VisibleWords < 20 && len(v.Body) < 100_000 {
+			// Frames and script redirects are all that many forwarding pages have.
+			for _, m := range addressPattern.FindAll(v.Body, 20) {
+				f.targets = append(f.targets, string(m))
+			}
+		}
 		for i, r := range p.Requisites {
 			if i == 50 {
 				break

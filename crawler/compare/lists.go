@@ -64,6 +64,7 @@ func LoadRules(name string, data []byte) (*Rules, error) {
 	default:
 		err = l.readCSV(trimmed)
 	}
+	l.markFalsePositives()
 	if err == nil && len(l.prints) == 0 {
 		err = errors.New("it has no row that could be used")
 	}
@@ -71,6 +72,17 @@ func LoadRules(name string, data []byte) (*Rules, error) {
 		return nil, fmt.Errorf("reading list %q: %w", name, err)
 	}
 	return &Rules{lists: []*list{l}}, nil
+}
+
+// markFalsePositives gives scope fp to a whole list that says in its name that it collects false positives, as Censored Planet's
+// second file does: most of its rows are named x_..., a few otherwise.
+func (l *list) markFalsePositives() {
+	if !strings.Contains(l.name, "false_positive") {
+		return
+	}
+	for i := range l.prints {
+		l.prints[i].scope = scopeFP
+	}
 }
 
 func (l *list) readCSV(data []byte) error {
@@ -165,9 +177,9 @@ func (l *list) object(row json.RawMessage) error {
 		l.prints = append(l.prints, fingerprint{id: o.Name, field: "name", names: o.List})
 		return nil
 	}
-	// Censored Planet names what is no block page "x_fp..." (false_positive_signatures), institutions by a leading letter.
+	// Censored Planet names what is no block page "x_...".
 	scope := ""
-	if strings.HasPrefix(o.Fingerprint, "x_fp") {
+	if strings.HasPrefix(o.Fingerprint, "x_") {
 		scope = scopeFP
 	}
 	l.add(o.Fingerprint, "body", scope, o.Pattern, "regexp")

@@ -25,7 +25,7 @@ func testdata(tb testing.TB, parts ...string) string {
 }
 
 const ooniRows = `name,scope,other_names,location_found,pattern_type,pattern,confidence_no_fp,expected_countries,source,exp_url,notes
-ours.fp_card,fp,,body,regexp,harbour.{1,20}Ellery,,,,,
+ours.fp_card,fp,,body,regexp,"harbour.{1,20}Ellery",,,,,
 ours.block,nat,,body,contains,order of the ministry,,,,,
 ours.header,isp,,header.server,full,FilterBox,,,,,
 ours.bad,isp,,body,regexp,(?!x)y,,,,,
@@ -75,7 +75,7 @@ func TestFalsePositiveList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := LoadRules("fp", data)
+	list, err := LoadRules("false_positive_signatures", data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package compare
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -93,6 +94,12 @@ func (j *judge) admissible(i int) bool {
 	if o.Status != nil && *o.Status >= 400 || o.Body != nil && o.Body.Truncated || o.Outcome == survey.BodyTruncatedTransport || o.Outcome == survey.BodyTruncatedLimit {
 		return false
 	}
+	if !j.ours(o.FinalURL, o.Mirror) {
+		return false
+	}
+	if c := v.Page.Canonical; c != "" && !j.ours(c, o.Mirror) && pathKey(c) != pathKey(j.c.Article.URL) && articleID(c) != articleID(j.c.Article.URL) {
+		return false // the page says that it is another site's page
+	}
 	for _, c := range o.Captures {
 		if c.Imported || c.Unverified {
 			return false
@@ -115,6 +122,22 @@ func (j *judge) admissible(i int) bool {
 		}
 	}
 	return j.classify(v, d).class == ""
+}
+
+// ours reports whether an address belongs to the mirror itself or to its set: what a redirect to a foreign host shows is no reference.
+func (j *judge) ours(raw string, mirror survey.Host) bool {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return true
+	}
+	host := strings.TrimPrefix(strings.ToLower(u.Hostname()), "www.")
+	for _, h := range append([]survey.Host{mirror}, j.hosts...) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(string(h), "www."), ":")
+		if host == name || strings.HasSuffix(host, "."+name) || strings.HasSuffix(name, "."+host) {
+			return true
+		}
+	}
+	return strings.Contains(host, ":") || strings.HasPrefix(string(mirror), "[")
 }
 
 // largestGroup finds the text that three or more mirrors carry alike, when they are more than half of those with a text.
