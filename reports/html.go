@@ -96,6 +96,7 @@ type (
 	}
 	matrix struct {
 		Caption string
+		Long    bool // few articles, many addresses: a table per article reads better than a wide one
 		Columns []string
 		Rows    []matrixRow
 	}
@@ -315,7 +316,7 @@ func cards(v View, now time.Time) []card {
 		if since == nil && h != nil && h.State == cd.State {
 			since = h.Since
 		}
-		if since != nil && !since.IsZero() {
+		if since != nil && !since.IsZero() && !void[k.vantage] {
 			cd.Since, cd.SinceISO = utc(*since), iso(*since)
 		}
 		cd.Certificate, cd.Family = certificate(m.sample, now), families(m.sample)
@@ -515,6 +516,7 @@ func matrices(v View) []matrix {
 			}
 		}
 		m.Caption = Visible(fmt.Sprintf("%s: %s on %s, differences first: %d not up everywhere.", names[n], plural(len(m.Rows), "article", "articles"), plural(len(m.Columns), "address", "addresses"), differ), 300)
+		m.Long = len(m.Columns) > 4 && len(m.Rows) <= 5
 		if len(m.Rows) > maxRows {
 			m.Caption += fmt.Sprintf(" The first %d are shown.", maxRows)
 			m.Rows = m.Rows[:maxRows]

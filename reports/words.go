@@ -203,6 +203,8 @@ func Sentence(r survey.Report) (survey.State, string) {
 	switch {
 	case len(bad) == 0 && len(unsure) == 0 && len(order) == 1:
 		fmt.Fprintf(&b, "The only address, %s, serves %s.", order[0], article)
+	case len(bad) == 1 && len(order) == 1:
+		fmt.Fprintf(&b, "The only address does not serve %s as it should: %s.", article, bad[0])
 	case len(bad) == 0 && len(unsure) == 0:
 		fmt.Fprintf(&b, "All %d addresses serve %s.", len(order), article)
 	case len(bad) == 0 && len(unsure) == len(order):
