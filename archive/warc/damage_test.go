@@ -63,14 +63,14 @@ func TestCutAtEveryOctet(t *testing.T) {
 	}
 }
 
-// Every bit of the file flipped: a finding or equal content, and the records the flip did not touch are read.
-func TestFlipEveryBit(t *testing.T) {
+// Every octet of the file flipped, several ways: a finding or equal content, and the records the flip did not touch are read.
+func TestFlipEveryOctet(t *testing.T) {
 	for _, zip := range []bool{false, true} {
 		data, ends := three(t, zip)
 		whole, _ := readAll(t, bytes.NewReader(data))
 		bad := bytes.Clone(data)
 		for i := range data {
-			for _, mask := range []byte{1, 2, 4, 8, 16, 32, 64, 128, 255} {
+			for _, mask := range []byte{1, 8, 32, 128, 255} {
 				bad[i] ^= mask
 				records, findings := readAll(t, bytes.NewReader(bad))
 				hit := 0

@@ -32,6 +32,8 @@ type ReaderOptions struct {
 	Offset int64
 	// Dictionary is the zstd dictionary of a .warc.zst that is read from its middle.
 	Dictionary []byte
+
+	buffer int // octets read at once
 }
 
 // Record is one record as it is being read. It is valid until the next call of Next.
@@ -148,9 +150,12 @@ func NewReader(r io.Reader, opt ReaderOptions) *Reader {
 	if opt.MaxFindings <= 0 {
 		opt.MaxFindings = DefaultMaxFindings
 	}
+	if opt.buffer <= 0 {
+		opt.buffer = 64 << 10
+	}
 	rd := &Reader{opt: opt, dict: opt.Dictionary}
 	rd.raw = tape{r: r, n: opt.Offset}
-	rd.in = bufio.NewReaderSize(&rd.raw, 64<<10)
+	rd.in = bufio.NewReaderSize(&rd.raw, opt.buffer)
 	return rd
 }
 
@@ -1060,6 +1065,7 @@ func ReadRecordAtOptions(f io.ReaderAt, offset, length int64, opt ReaderOptions)
 		return nil, fmt.Errorf("at offset %d: %w", offset, ErrNoRecord)
 	}
 	opt.Offset = offset
+	opt.buffer = int(min(max(length, 4<<10), 64<<10))
 	r := NewReader(io.NewSectionReader(f, offset, length), opt)
 	rec, err := r.Next()
 	if err == io.EOF || (err == nil && rec.Offset != offset) {
