@@ -30,6 +30,7 @@ func set(words string) map[string]bool {
 // filter takes what readability leaves in and no reader would call the article out of its result.
 func filter(root *html.Node) {
 	goquery.NewDocumentFromNode(root).Find("figure, figcaption, time, aside").Remove()
+	whole, _ := measure(root, false)
 	var drop []*html.Node
 	var visit func(n *html.Node)
 	visit = func(n *html.Node) {
@@ -37,7 +38,8 @@ func filter(root *html.Node) {
 			if c.Type != html.ElementNode {
 				continue
 			}
-			if marked(c) || linky(c) {
+			// A container of half the text is the article, whatever it is called.
+			if marked(c) && !holds(c, whole/2) || linky(c) {
 				drop = append(drop, c)
 				continue
 			}
@@ -48,6 +50,12 @@ func filter(root *html.Node) {
 	for _, n := range drop {
 		n.Parent.RemoveChild(n)
 	}
+}
+
+// holds reports whether n has at least so many octets of text.
+func holds(n *html.Node, octets int) bool {
+	all, _ := measure(n, false)
+	return all > octets
 }
 
 func marked(n *html.Node) bool {
