@@ -110,7 +110,10 @@ func (w *walker) node(n *html.Node, hidden bool) {
 	case atom.Script:
 		w.script(n)
 		return
-	case atom.Style, atom.Noscript, atom.Template, atom.Iframe, atom.Object, atom.Audio, atom.Video, atom.Canvas, atom.Datalist,
+	case atom.Template:
+		w.prune = append(w.prune, n) // the extractor would take it for text
+		return
+	case atom.Style, atom.Noscript, atom.Iframe, atom.Object, atom.Audio, atom.Video, atom.Canvas, atom.Datalist,
 		atom.Option, atom.Link, atom.Noembed, atom.Noframes:
 		return
 	case atom.Meta:
