@@ -1,230 +1,223 @@
-// Package demo is a small offline world: one article on loopback HTTPS servers under many names, each of which
-// misbehaves in one known way. Its pages hold no clock and no randomness; only keys and ports differ between starts.
+// Package demo is a small world without a network: one invented article on loopback HTTPS servers under many host names,
+// each of which misbehaves in one known way. Its pages hold no clock and no randomness; only keys and ports differ between
+// two starts.
 package demo
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"mirrorwatch/crawler/survey"
 )
 
-// Expectation is one mirror of the world and what a right check says of it.
+// Expectation is one mirror of the world, and what a right check says of it on the first run into an empty archive.
 type Expectation struct {
-	Host    string
+	Host    survey.Host
 	Says    string // how it misbehaves, one line
 	Verdict survey.VerdictWord
 	State   survey.State
 	Class   survey.PageClass
 }
 
-// World is the running world. Close ends its servers.
+// World is a running world. Its fields do not change after Start.
 type World struct {
-	ConnectTo map[string]string // "host:443" -> "127.0.0.1:port", as --connect-to
-	CAPEM     []byte            // the throw-away authority, PEM
-	Pool      *x509.CertPool    // the same
-	Article   string            // the article's URL on the primary
-	Mirrors   []Expectation     // the primary first
-	Port      int               // of the HTTPS server
+	Article string // the article's URL on the primary
+	// ConnectTo says where each host listens, "host:443" -> "127.0.0.1:port", as --connect-to. It holds every mirror and
+	// Outside: no name of the world is ever looked up.
+	ConnectTo    map[string]string
+	CAPEM        []byte        // the throw-away authority's certificate
+	Expectations []Expectation // the primary first
+	Mirrors      []Expectation // the same
+	// Outside is the host that the article names as an alternate address and that is no mirror: a check lists it as a
+	// candidate and sends it nothing, so that its count in Hits stays 0.
+	Outside survey.Host
 
+	hits   map[survey.Host]*atomic.Int64
 	server *http.Server
-	done   chan struct{}
+	served sync.WaitGroup
+	closed *closedPort
+	unhook func() bool
+	once   sync.Once
+	err    error
 }
 
-const (
-	articlePath = "/Detail/2016/08/10/479262/Harbour-bridge-reopens"
-	primary     = "www.presstv.com"
-)
+// mirror is how one host of the world is made.
+type mirror struct {
+	Expectation
+	make func(*builder, survey.Host) (*site, error) // nil: nobody listens
+	cert string                                     // the name on its certificate; empty: its own
+}
 
-// Start makes the authority and starts the servers on 127.0.0.1. They end with Close, or when ctx ends.
+func healthy(b *builder, h survey.Host) (*site, error) { return b.news(h, article) }
+
+func everyPath(name string, status int, header [2]string) func(*builder, survey.Host) (*site, error) {
+	return func(*builder, survey.Host) (*site, error) { return same(name, status, header) }
+}
+
+// mirrors: the names below .example say what happens, and none of them is one by which a list of rules would know a block
+// page or a seizure (so "denied", not "blocked"): the pages must be enough.
+var mirrors = []mirror{
+	{Expectation{primary, "healthy, the primary", survey.Identical, survey.Up, survey.ClassArticle}, healthy, ""},
+	{Expectation{second, "healthy, links lead to its own host", survey.Identical, survey.Up, survey.ClassArticle}, healthy, ""},
+	{Expectation{"altered.presstv.example", "one name in the text is another", survey.Altered, survey.Degraded, survey.ClassArticle},
+		func(b *builder, h survey.Host) (*site, error) { return b.news(h, altered()) }, ""},
+	{Expectation{"cut.presstv.example", "the second half of the text is missing", survey.Truncated, survey.Degraded, survey.ClassArticle},
+		func(b *builder, h survey.Host) (*site, error) { return b.news(h, half()) }, ""},
+	{Expectation{"denied.presstv.example", "a block page with status 200", survey.Interstitial, survey.Down, survey.ClassBlockPage},
+		everyPath("denied.html", http.StatusOK, [2]string{}), ""},
+	{Expectation{"seized.presstv.example", "a seizure banner", survey.Interstitial, survey.Down, survey.ClassSeizureBanner},
+		everyPath("seized.html", http.StatusOK, [2]string{}), ""},
+	{Expectation{"sorry.presstv.example", "one sorry page with status 200 for every address", survey.Interstitial, survey.Down, survey.ClassSoft404},
+		everyPath("sorry.html", http.StatusOK, [2]string{}), ""},
+	{Expectation{"challenge.presstv.example", "a challenge that only browsers pass", survey.Undetermined, survey.Unknown, survey.ClassChallenge},
+		everyPath("challenge.html", http.StatusForbidden, [2]string{"Cf-Mitigated", "challenge"}), ""},
+	{Expectation{"misnamed.presstv.example", "the article behind a certificate for another name", survey.FetchFailed, survey.Down, survey.ClassArticle},
+		healthy, "somebody-else.example"},
+	{Expectation{"refused.presstv.example", "the connection is refused", survey.FetchFailed, survey.Down, survey.ClassUnknown}, nil, ""},
+}
+
+// Start makes the authority, the pages and the servers, all on 127.0.0.1. They end when ctx ends or with Close, which must
+// be called in either case.
 func Start(ctx context.Context) (*World, error) {
-	w := &World{ConnectTo: map[string]string{}, Article: "https://" + primary + articlePath, done: make(chan struct{}), Mirrors: []Expectation{
-		{primary, "healthy, the primary", survey.Identical, survey.Up, survey.ClassArticle},
-		{"www.presstv.co.uk", "healthy", survey.SameArticle, survey.Up, survey.ClassArticle},
-		{"renamed.presstv.example", "one name in the text is another", survey.Altered, survey.Degraded, survey.ClassArticle},
-		{"half.presstv.example", "the text ends in the middle", survey.Truncated, survey.Degraded, survey.ClassArticle},
-		{"blocked.presstv.example", "a block page with status 200", survey.Interstitial, survey.Down, survey.ClassBlockPage},
-		{"seized.presstv.example", "a seizure banner", survey.Interstitial, survey.Down, survey.ClassSeizureBanner},
-		{"anything.presstv.example", "the same sorry page for every path, status 200", survey.Interstitial, survey.Down, survey.ClassSoft404},
-		{"challenge.presstv.example", "a challenge for browsers", survey.Undetermined, survey.Unknown, survey.ClassChallenge},
-		{"othername.presstv.example", "a certificate for another name", survey.FetchFailed, survey.Down, survey.ClassUnknown},
-		{"refused.presstv.example", "the connection is refused", survey.FetchFailed, survey.Down, survey.ClassUnknown},
-	}}
-	caKey, caCert, err := certificate(nil, nil, "mirrorwatch demo authority", nil)
+	w := &World{Article: "https://" + primary + articlePath, ConnectTo: map[string]string{}, Outside: outside,
+		hits: map[survey.Host]*atomic.Int64{}}
+	b, err := newBuilder()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("making the demo's pages: %w", err)
 	}
-	w.CAPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caCert.Raw})
-	w.Pool = x509.NewCertPool()
-	w.Pool.AddCert(caCert)
-	var names []string
-	for _, m := range w.Mirrors {
-		if m.Host != "othername.presstv.example" {
-			names = append(names, m.Host)
+	ca, err := newAuthority(time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("making the demo's certificates: %w", err)
+	}
+	w.CAPEM = ca.pem()
+	sites, certs := map[string]*site{}, map[string]*tls.Certificate{}
+	all := append(append([]mirror{}, mirrors...), mirror{Expectation: Expectation{Host: outside}, make: healthy})
+	for _, m := range all {
+		w.hits[m.Host] = new(atomic.Int64)
+		if m.Host != outside {
+			w.Expectations = append(w.Expectations, m.Expectation)
+		}
+		if m.make == nil {
+			continue
+		}
+		host := string(m.Host)
+		if sites[host], err = m.make(b, m.Host); err != nil {
+			return nil, fmt.Errorf("making the demo's pages: %w", err)
+		}
+		name := m.cert
+		if name == "" {
+			name = host
+		}
+		if certs[host], err = ca.issue(name); err != nil {
+			return nil, fmt.Errorf("making the demo's certificates: %w", err)
 		}
 	}
-	chain := func(names ...string) (*tls.Certificate, error) {
-		key, cert, err := certificate(caKey, caCert, names[0], names)
-		if err != nil {
-			return nil, err
-		}
-		return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}, nil
-	}
-	good, err := chain(names...)
-	if err != nil {
-		return nil, err
-	}
-	wrong, err := chain("somebody-else.example")
-	if err != nil {
-		return nil, err
+
+	w.Mirrors = w.Expectations
+	if w.closed, err = newClosedPort(); err != nil {
+		return nil, fmt.Errorf("starting the demo's servers: %w", err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("starting the demo: %w", err)
+		w.closed.close()
+		return nil, fmt.Errorf("starting the demo's servers: %w", err)
 	}
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		_ = ln.Close()
-		return nil, fmt.Errorf("starting the demo: %w", err)
+	for _, m := range all {
+		if m.make == nil {
+			w.ConnectTo[string(m.Host)+":443"] = w.closed.address()
+		} else {
+			w.ConnectTo[string(m.Host)+":443"] = ln.Addr().String()
+		}
 	}
-	_ = closed.Close() // nobody listens there any more: refused
-	w.Port = ln.Addr().(*net.TCPAddr).Port
-	for _, m := range w.Mirrors {
-		w.ConnectTo[m.Host+":443"] = ln.Addr().String()
-	}
-	w.ConnectTo["refused.presstv.example:443"] = closed.Addr().String()
-	w.server = &http.Server{Handler: http.HandlerFunc(serve), ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog: log.New(io.Discard, "", 0),
-		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if h.ServerName == "othername.presstv.example" {
-				return wrong, nil
+	w.server = &http.Server{
+		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			s := sites[r.Host]
+			if s == nil {
+				rw.Header()["Date"] = nil
+				rw.WriteHeader(http.StatusMisdirectedRequest)
+				return
 			}
-			return good, nil
-		}}}
-	stop := context.AfterFunc(ctx, func() { _ = w.server.Close() })
-	go func() {
-		defer close(w.done)
-		defer stop()
-		_ = w.server.ServeTLS(ln, "", "")
-	}()
+			w.hits[survey.Host(r.Host)].Add(1)
+			s.ServeHTTP(rw, r)
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0), // refused handshakes belong to the show
+		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				if c := certs[hello.ServerName]; c != nil {
+					return c, nil
+				}
+				return nil, fmt.Errorf("no host %q in this world", hello.ServerName)
+			}},
+	}
+	w.served.Go(func() { _ = w.server.ServeTLS(ln, "", "") }) // always ErrServerClosed: nothing else closes ln
+	w.unhook = context.AfterFunc(ctx, func() { _ = w.shut() })
 	return w, nil
 }
 
-// Close ends the servers and waits for them.
+// shut closes the ports and the connections, once.
+func (w *World) shut() error {
+	w.once.Do(func() {
+		w.err = w.server.Close()
+		w.closed.close()
+	})
+	return w.err
+}
+
+// Close ends the servers, cuts their connections and waits for them. It may be called more than once.
 func (w *World) Close() error {
-	err := w.server.Close()
-	<-w.done
+	w.unhook()
+	err := w.shut()
+	w.served.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
 	return err
 }
 
-func certificate(caKey *ecdsa.PrivateKey, ca *x509.Certificate, name string, hosts []string) (*ecdsa.PrivateKey, *x509.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
+// Hits returns how many requests each host has read so far; every host of the world is in it.
+func (w *World) Hits() map[string]int {
+	out := make(map[string]int, len(w.hits))
+	for h, n := range w.hits {
+		out[string(h)] = int(n.Load())
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 100))
-	if err != nil {
-		return nil, nil, err
-	}
-	t := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: hosts,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true}
-	if ca == nil {
-		ca, caKey = t, key
-		t.IsCA, t.KeyUsage, t.ExtKeyUsage = true, x509.KeyUsageCertSign, nil
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, ca, &key.PublicKey, caKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	return key, cert, err
+	return out
 }
 
-func serve(w http.ResponseWriter, r *http.Request) {
-	host := strings.ToLower(r.Host)
-	w.Header()["Date"] = nil
-	html := func(status int, body string) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, body)
+// closedPort is a port of 127.0.0.1 that refuses connections, and that nobody else can be given while it is held: it is
+// the near end of a connection of ours.
+type closedPort struct{ near, far net.Conn }
+
+func newClosedPort() (*closedPort, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
 	}
-	switch host {
-	case "blocked.presstv.example":
-		html(200, "<!doctype html><title>Access to this site is blocked</title><h1>Access denied</h1><p>Access to this website has been blocked by order of the national regulator under the Telecommunications Act. Your internet service provider must not show this page.</p>")
-		return
-	case "seized.presstv.example":
-		html(200, "<!doctype html><title>This website has been seized</title><h1>This website has been seized</h1><p>The domain has been seized by the Federal Bureau of Investigation under a seizure warrant issued by a United States District Court.</p>")
-		return
-	case "challenge.presstv.example":
-		w.Header().Set("Cf-Mitigated", "challenge")
-		w.Header().Set("Server", "cloudflare")
-		html(403, "<!doctype html><title>Just a moment...</title><p>Checking your browser before you go on. Enable JavaScript and cookies to continue.</p>")
-		return
+	defer ln.Close()
+	near, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case r.URL.Path == "/robots.txt":
-		w.Header().Set("Content-Type", "text/plain")
-		_, _ = io.WriteString(w, "User-agent: *\nDisallow: /search\n")
-	case r.URL.Path == "/style.css":
-		w.Header().Set("Content-Type", "text/css")
-		_, _ = io.WriteString(w, "body{font:18px/1.5 serif;max-width:42em;margin:auto;padding:1em}img{max-width:100%}nav a{margin-right:1em}\n")
-	case r.URL.Path == "/bridge.svg" || r.URL.Path == "/harbour.svg":
-		w.Header().Set("Content-Type", "image/svg+xml")
-		colour := map[string]string{"/bridge.svg": "#357", "/harbour.svg": "#753"}[r.URL.Path]
-		fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 240"><rect width="640" height="240" fill="#cde"/><path d="M0 180Q320 20 640 180V200H0z" fill="%s"/></svg>`, colour)
-	case host == "anything.presstv.example":
-		html(200, page(host, "Sorry", "<h1>Sorry</h1><p>Sorry, the page you asked for was not found. It may have moved, or it may never have been here. Try the front page.</p>"))
-	case r.URL.Path == "/":
-		html(200, page(host, "Front page", `<h1>Latest</h1><ul><li><a href="`+articlePath+`">Harbour bridge reopens</a><li><a href="/Detail/2016/08/09/479101/Ferry-fares">Ferry fares stay as they are</a></ul>`))
-	case r.URL.Path == "/Detail/2016/08/09/479101/Ferry-fares":
-		html(200, page(host, "Ferry fares stay as they are", "<h1>Ferry fares stay as they are</h1><p>The port council has left the fares of both ferry lines unchanged until next spring.</p>"))
-	case r.URL.Path == articlePath:
-		text := paragraphs
-		if host == "half.presstv.example" {
-			text = text[:len(text)/2]
-		}
-		body := "<article><h1>" + title + `</h1><img src="/bridge.svg" alt="The bridge"><p>` + strings.Join(text, "</p>\n<p>") + `</p><img src="/harbour.svg" alt="The harbour"></article>`
-		if host != "half.presstv.example" {
-			body += `<p>Readers who cannot open this website can also reach it at the alternate address <a href="https://www.presstv.co.uk` + articlePath + `">www.presstv.co.uk</a>.</p>`
-		}
-		if host == "renamed.presstv.example" {
-			body = strings.ReplaceAll(body, "Marten Oakley", "Gregor Vance")
-		}
-		html(200, page(host, title, body))
-	default:
-		html(404, page(host, "Not found", "<h1>Not found</h1><p>There is no such page.</p>"))
+	far, err := ln.Accept()
+	if err != nil {
+		_ = near.Close()
+		return nil, err
 	}
+	return &closedPort{near, far}, nil
 }
 
-func page(host, title, body string) string {
-	return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>` + title + `</title><link rel="stylesheet" href="/style.css"></head><body><nav><a href="https://` + host + `/">Home</a></nav><main>` + body + `</main><footer><a href="https://` + host + `/Detail/2016/08/09/479101/Ferry-fares">Ferry fares stay as they are</a></footer></body></html>`
-}
+func (c *closedPort) address() string { return c.near.LocalAddr().String() }
 
-const title = "Harbour bridge reopens after 14 months of repairs"
-
-var paragraphs = []string{
-	"The harbour bridge at Sandvik reopened to traffic on Wednesday, 14 months after engineers closed it because of cracks in two of its main piers.",
-	"Harbour master Marten Oakley cut the ribbon shortly after dawn, and some 300 residents walked across before the first lorries were let through.",
-	"\"We promised a safe bridge rather than a quick one, and today we have kept that promise,\" Oakley told reporters on the eastern ramp.",
-	"The repairs cost 42 million crowns, seven million more than the council had set aside. Divers found a third damaged pier last November, and work stopped for six weeks while new steel was cast inland.",
-	"Before the closure about 11,000 vehicles used the bridge each day. Since then they have had to take a detour of 38 kilometres along the northern shore, or wait for one of the two ferries.",
-	"Elin Brask, who runs a bakery beside the old customs house, said her trade had fallen by a third. \"People did not stop liking bread. They simply could not get here,\" she said.",
-	"The council's finance officer, Tomas Reve, said the additional cost would be spread over eight years. He ruled out a toll, which three members of the council had asked for in the spring.",
-	"Lorries above 30 tonnes remain barred until sensors in the piers have sent data for a full winter. Oakley said the limit would be looked at again in April, once the ice has gone.",
-	"Both ferry lines will go on running until the end of the month. Their crews have been offered work on the new pilot boats, and a spokesman for their union called the offer fair.",
+func (c *closedPort) close() {
+	_ = c.far.Close() // far first: the port held is left at once
+	_ = c.near.Close()
 }
