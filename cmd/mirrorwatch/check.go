@@ -103,14 +103,14 @@ func newJob(c *cli.Context, w *world) (*job, error) {
 		if err != nil {
 			return nil, usagef("rule lists are OONI's fingerprint CSV or Censored Planet's JSON", "reading rules of %q: %w", name, err)
 		}
-		j.rules = j.rules.With(more)
+		j.rules = j.rules.Add(more)
 	}
 	if j.file != nil {
 		for _, key := range j.file.Later() {
 			j.notices = append(j.notices, fmt.Sprintf("%s: %s is understood, but nothing acts on it yet", j.file.Name, key))
 		}
-		if next, ok := j.file.NextDue(w.now()); ok {
-			j.nextDue = &next
+		if !j.file.Schedule.IsZero() {
+			j.nextDue = survey.Ptr(j.file.Schedule.Next(w.now()).UTC())
 		}
 	}
 	j.notices = append(j.notices, proxyNotice(w.getenv)...)
@@ -269,8 +269,8 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 		return wire.New(wire.Config{Vantage: v, ConnectTo: set.ConnectTo, Roots: roots,
 			Guard:     wire.Guard{AllowPrivate: set.Private, Permit: named},
 			UserAgent: userAgent(set, j.file), Header: headers(set.Headers),
-			Limits:   wire.Limits{MaxBody: set.MaxBody, FirstByte: set.Timeout},
-			Recorder: recorder{j}, Now: nil, Dir: filepath.Join(j.dir, "tmp")})
+			Limits:   wire.Limits{Wire: set.MaxBody, Decoded: set.MaxBody, FirstByte: set.Timeout},
+			Recorder: recorder{j}, Dir: j.dir})
 	}
 	j.plan.Sites = append(j.plan.Sites, sp)
 	return nil
@@ -480,14 +480,13 @@ func (j *job) vantages() []survey.Vantage {
 
 // print writes the document in the format asked for, to stdout or --out.
 func (j *job) print(w *world, doc survey.Report, page string) error {
-	out := w.stdout
 	if j.settings.Out != "" && j.settings.Out != "-" {
-		return writeWhole(j.settings.Out, func(f *os.File) error { return writeAs(f, j.settings.Format, doc, w, false, page) })
+		return writeWhole(j.settings.Out, func(f *os.File) error { return writeAs(f, j.settings.Format, doc, j.dir, page, false) })
 	}
 	if j.settings.QuietUnlessChanged && !changed(doc) {
 		return nil
 	}
-	return writeAs(out, j.settings.Format, doc, w, w.colour, page)
+	return writeAs(w.stdout, j.settings.Format, doc, j.dir, page, w.colour)
 }
 
 // changed reports whether the run saw a state begin, or a mirror other than up for the first time.

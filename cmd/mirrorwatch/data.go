@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"mirrorwatch/archive"
 	"mirrorwatch/archive/history"
 	"mirrorwatch/crawler"
+	"mirrorwatch/crawler/message"
 	"mirrorwatch/crawler/survey"
 )
 
@@ -75,6 +77,21 @@ func newRunID(t time.Time) survey.RunID {
 	return survey.RunID(t.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(b[:]))
 }
 
+// snapshot returns the archive's snapshot of a row of history; ok is false when its records are gone.
+func (d *data) snapshot(ctx context.Context, row survey.SnapshotRow) (s survey.Snapshot, ok bool, err error) {
+	at := row.Time.Truncate(time.Millisecond)
+	snaps, err := d.archive.Snapshots(ctx, archive.Query{Article: row.Article, Mirror: row.Mirror, Vantage: row.Vantage, From: at, To: at.Add(time.Millisecond)})
+	if err != nil {
+		return s, false, err
+	}
+	for _, s := range snaps {
+		if s.ID == row.ID {
+			return s, true, nil
+		}
+	}
+	return s, false, nil
+}
+
 // memory gives the crawler what earlier runs left.
 type memory struct{ *data }
 
@@ -89,7 +106,7 @@ func (m memory) Versions(ctx context.Context, a survey.Article, limit int) ([]cr
 		if row.Payload == last || len(out) == limit {
 			continue
 		}
-		snap, ok, err := m.archive.Snapshot(ctx, row.ID)
+		snap, ok, err := m.snapshot(ctx, row)
 		if err != nil {
 			return nil, err
 		}
@@ -102,8 +119,22 @@ func (m memory) Versions(ctx context.Context, a survey.Article, limit int) ([]cr
 	return out, nil
 }
 
-func (m memory) Body(ctx context.Context, c survey.Capture) (string, []byte, error) {
-	return m.archive.Page(ctx, c)
+// maxPage is how much of an archived page is read back for judging.
+const maxPage = 64 << 20
+
+func (m memory) Body(ctx context.Context, c survey.Capture) (contentType string, body []byte, err error) {
+	r, err := m.archive.Open(ctx, c)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { err = errors.Join(err, r.Payload.Close()) }()
+	contentType = r.Head.Get("Content-Type")
+	if body, err = io.ReadAll(r.Decoded(maxPage)); err != nil {
+		return contentType, nil, fmt.Errorf("reading %s: %w", c.URL, err)
+	}
+	charset, _ := message.Charset(contentType, body)
+	body, err = message.ToUTF8(charset, body)
+	return contentType, body, err
 }
 
 func (m memory) Latest(ctx context.Context, a survey.Article, h survey.Host, vantage string) (survey.Snapshot, bool, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +17,8 @@ import (
 	"mirrorwatch/crawler/survey"
 )
 
+var restoreForms = []string{archive.AsTree, archive.AsHTML, archive.AsWARC, archive.AsText, archive.AsMarkdown, archive.AsRaw}
+
 func restoreCommand(w *world) *cli.Command {
 	return &cli.Command{
 		Name:      "restore",
@@ -27,7 +28,7 @@ func restoreCommand(w *world) *cli.Command {
 			"`list` show it. What is there already is never overwritten unless --force is given.\n\n" + statuses("nothing there"),
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "to", Usage: "the `PATH` to write to (a folder for tree, else a file)"},
-			&cli.StringFlag{Name: "as", Value: "tree", Usage: "`FORM`: " + strings.Join(archive.RestoreForms(), ", ")},
+			&cli.StringFlag{Name: "as", Value: "tree", Usage: "`FORM`: " + strings.Join(restoreForms, ", ")},
 			&cli.StringFlag{Name: "at", Value: "latest", Usage: "the `TIME` to be nearest to (2026-01-02, 2026-01-02T15:04:05Z, 14 or 17 digits), or latest"},
 			&cli.StringFlag{Name: "mirror", Value: "best", Usage: "the mirror's `HOST`, or best: the snapshot with the best verdict"},
 			&cli.StringFlag{Name: "vantage", Usage: "only snapshots seen from this `VANTAGE`"},
@@ -47,8 +48,8 @@ func restore(c *cli.Context, w *world) (err error) {
 		return usagef("mirrorwatch restore "+c.Args().First()+" --to PATH", "restore: --to is missing")
 	}
 	form := c.String("as")
-	if !slices.Contains(archive.RestoreForms(), form) {
-		return usagef("forms: "+strings.Join(archive.RestoreForms(), ", "), "restore: --as %q is no form", form)
+	if !slices.Contains(restoreForms, form) {
+		return usagef("forms: "+strings.Join(restoreForms, ", "), "restore: --as %q is no form", form)
 	}
 	at, err := parseTime(c.String("at"))
 	if err != nil {
@@ -63,7 +64,7 @@ func restore(c *cli.Context, w *world) (err error) {
 	if err != nil {
 		return err
 	}
-	snap, ok, err := d.archive.Snapshot(c.Context, row.ID)
+	snap, ok, err := d.snapshot(c.Context, row)
 	if err != nil {
 		return err
 	}
@@ -81,9 +82,23 @@ func restore(c *cli.Context, w *world) (err error) {
 	if c.Bool("quiet") {
 		return nil
 	}
-	fmt.Fprintf(w.stdout, "%s\n  from %s (%s), seen %s\n  %s\n", visible(m.Path), visible(string(row.Mirror)), row.Verdict,
-		row.Time.UTC().Format("2006-01-02 15:04:05 UTC"), visible(m.Summary()))
+	page := c.String("to")
+	if form == archive.AsTree {
+		page = filepath.Join(page, filepath.FromSlash(m.Page))
+	}
+	fmt.Fprintf(w.stdout, "%s\n  from %s (%s), seen %s, %s\n", visible(page), visible(string(row.Mirror)), row.Verdict,
+		row.Time.UTC().Format("2006-01-02 15:04:05 UTC"), plural(len(m.Files), "file"))
+	if len(m.Missing) > 0 {
+		fmt.Fprintf(w.stdout, "  %s of the page are not in the archive; manifest.json names them\n", plural(len(m.Missing), "part"))
+	}
 	return nil
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // choice says which snapshot of an article is wanted.
@@ -203,32 +218,4 @@ func parseTime(s string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, fmt.Errorf("%q is no time", s)
-}
-
-// writeWhole writes a file whole or not at all, replacing what was there.
-func writeWhole(name string, write func(f *os.File) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), ".mirrorwatch-*")
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-			err = fmt.Errorf("writing %q: %w", name, err)
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }

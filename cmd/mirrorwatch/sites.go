@@ -13,7 +13,6 @@ func sitesCommand(w *world) *cli.Command {
 		Description: statuses("does not happen: a mistake in the file is 2"),
 		Flags: append(append([]cli.Flag{
 			&cli.StringFlag{Name: "sites", Usage: "the sites `FILE` (default " + defaultSites + ")"},
-			&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of the file, for editors"},
 			dataFlag(),
 		}, settingFlags()...), verbosityFlags()...),
 		Action: func(c *cli.Context) error { return showSites(c, w) },
@@ -23,9 +22,6 @@ func sitesCommand(w *world) *cli.Command {
 func showSites(c *cli.Context, w *world) error {
 	if c.NArg() > 0 {
 		return usagef("name the file with --sites", "sites: unexpected argument %q", c.Args().First())
-	}
-	if c.Bool("schema") {
-		return writeSchema(w.stdout)
 	}
 	f, err := loadSites(c, w)
 	if err != nil {

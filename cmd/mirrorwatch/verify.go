@@ -54,15 +54,28 @@ func verify(c *cli.Context, w *world) error {
 		}
 	} else {
 		for _, f := range res.Findings {
-			fmt.Fprintf(w.stdout, "%s\n", visible(f.String()))
+			fmt.Fprintln(w.stdout, visible(f.String()))
 		}
-		fmt.Fprintln(w.stdout, visible(res.Summary()))
+		fmt.Fprintln(w.stdout, verifySummary(res))
 	}
-	if res.Damaged() {
+	if !res.OK() {
 		if format == "text" {
 			return &status{code: exitFound, err: errors.New("the archive is damaged"), hint: "`mirrorwatch repair` mends what can be mended and keeps the originals"}
 		}
 		return found()
 	}
 	return nil
+}
+
+// verifySummary is the report in a sentence.
+func verifySummary(r archive.VerifyReport) string {
+	how := "quick look"
+	if r.Full {
+		how = "every record read"
+	}
+	s := fmt.Sprintf("%s, %d bytes, %s, %s: %s", plural(r.Files, "file"), r.Bytes, plural(int(r.Records), "record"), plural(r.Snapshots, "snapshot"), how)
+	if r.OK() {
+		return s + ", no damage"
+	}
+	return s + fmt.Sprintf(", %d damaged", r.Damaged)
 }

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"mirrorwatch/archive/history"
+	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports"
+)
+
+// Bounds of what one page shows.
+const (
+	shownRuns      = 50
+	shownStates    = 200
+	shownSnapshots = 500
+)
+
+// view gathers what the page shows: a run and what history remembers around it.
+func view(ctx context.Context, d *data, doc survey.Report, now time.Time) (reports.View, error) {
+	v := reports.View{Report: doc, Now: now.UTC(), Command: "mirrorwatch", DataDir: d.dir}
+	var err error
+	if v.Mirrors, err = d.history.Mirrors(ctx, now); err != nil {
+		return v, err
+	}
+	if v.Snapshots, err = d.history.Snapshots(ctx, history.SnapshotQuery{Limit: shownSnapshots}); err != nil {
+		return v, err
+	}
+	if v.Runs, err = d.history.Runs(ctx, shownRuns); err != nil {
+		return v, err
+	}
+	v.States, err = d.history.States(ctx, now.AddDate(0, 0, -90), shownStates)
+	return v, err
+}
+
+// publish writes DIR/report/index.html of the newest run, whole or not at all, and returns its path. Two commands that
+// publish at once take turns.
+func publish(ctx context.Context, d *data, now time.Time) (string, error) {
+	dir := filepath.Join(d.dir, "report")
+	page := filepath.Join(dir, "index.html")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", fmt.Errorf("writing the report: %w", err)
+	}
+	lock := flock.New(filepath.Join(dir, ".lock"))
+	if err := lock.Lock(); err != nil {
+		return "", fmt.Errorf("writing the report: %w", err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	doc, ok, err := d.history.Last(ctx)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		return "", errors.New("writing the report: there is no run yet")
+	}
+	v, err := view(ctx, d, doc, now)
+	if err != nil {
+		return "", err
+	}
+	return page, writeWhole(page, func(f *os.File) error { return reports.HTML(f, v) })
+}
+
+// formats are the shapes that `check` prints and `report` writes.
+var formats = []string{"text", "json", "jsonl", "csv", "junit", "markdown"}
+
+// writeAs writes the document in one of formats. page is the HTML report's path, named at the end of the text.
+func writeAs(out io.Writer, format string, doc survey.Report, dir, page string, colour bool) error {
+	switch format {
+	case "json":
+		return reports.JSON(out, doc)
+	case "jsonl":
+		return reports.JSONL(out, doc)
+	case "csv":
+		return reports.CSV(out, doc)
+	case "junit":
+		return reports.JUnit(out, doc)
+	case "markdown":
+		return reports.Markdown(out, doc)
+	}
+	return reports.Text(out, doc, reports.TextOptions{Colour: colour, Report: page, Command: "mirrorwatch", DataDir: shownDir(dir)})
+}
+
+// shownDir is the folder as restore commands must name it: not at all when it is the default.
+func shownDir(dir string) string {
+	if dir == defaultData {
+		return ""
+	}
+	return dir
+}
+
+// writeWhole writes a file whole or not at all, replacing what was there.
+func writeWhole(name string, write func(f *os.File) error) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(name), ".mirrorwatch-*")
+	if err != nil {
+		return fmt.Errorf("writing %q: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+			err = fmt.Errorf("writing %q: %w", name, err)
+		}
+	}()
+	if err := write(f); err != nil {
+		return err
+	}
+	// CreateTemp makes files that only we can read; a report is for others, within the umask.
+	if err := f.Chmod(0o666 &^ umask()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
