@@ -26,10 +26,16 @@ type draft struct {
 	block  func() io.Reader
 	size   int64
 	line   *cdxj.Line // nil: not indexed
+
+	foreign bool              // somebody else's record, header and ID kept
+	raw     *io.SectionReader // a whole member, copied as it is
 }
 
 func (d *draft) out(warcinfo string) warc.Out {
 	h := d.header.Clone()
+	if d.foreign {
+		return warc.Out{Header: h, Block: d.block(), Size: d.size, Foreign: true}
+	}
 	h.Add(warc.FieldWarcinfoID, warc.Angle(warcinfo))
 	return warc.Out{Header: h, Block: d.block(), Size: d.size}
 }

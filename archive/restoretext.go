@@ -1,9 +1,11 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -100,21 +102,7 @@ func escapeMarkdown(s string) string { return markdownSpecial.Replace(plainText(
 // and octets (W19), each with its request and metadata partners, and the originals of revisits (T3).
 func (r *restorer) subset(ctx context.Context, w io.Writer) error {
 	a := r.a
-	text := "software: " + fieldText(a.opt.Tool.Name) + "\r\nformat: WARC File Format 1.1\r\ndescription: subset of a mirrorwatch archive: snapshot " +
-		fieldText(r.snap.Name()) + "\r\n"
-	var h warc.Header
-	h.Add(warc.FieldType, warc.Warcinfo)
-	h.SetID(warc.NewRecordID())
-	h.SetDate(a.opt.Now())
-	h.Add(warc.FieldFilename, fieldText(r.order[0].file))
-	h.Add(warc.FieldContentType, "application/warc-fields")
-	m, err := warc.NewEncoder(0).Encode(warc.Out{Header: h, Block: strings.NewReader(text), Size: int64(len(text)), Digest: true})
-	if err != nil {
-		return err
-	}
-	_, err = m.WriteTo(w)
-	_ = m.Close()
-	if err != nil {
+	if err := a.subsetInfo(w, r.order[0].file, "snapshot "+r.snap.Name()); err != nil {
 		return err
 	}
 	done := map[survey.RecordID]bool{}
@@ -124,6 +112,25 @@ func (r *restorer) subset(ctx context.Context, w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// subsetInfo writes the warcinfo record that says what a subset came from.
+func (a *Archive) subsetInfo(w io.Writer, file, what string) error {
+	text := "software: " + fieldText(cmp.Or(a.opt.Tool.Name, "mirrorwatch")) + "\r\nformat: WARC File Format 1.1\r\n" +
+		"description: subset of a mirrorwatch archive: " + fieldText(what) + "\r\n"
+	var h warc.Header
+	h.Add(warc.FieldType, warc.Warcinfo)
+	h.SetID(warc.NewRecordID())
+	h.SetDate(a.opt.Now())
+	h.Add(warc.FieldFilename, fieldText(file))
+	h.Add(warc.FieldContentType, "application/warc-fields")
+	m, err := warc.NewEncoder(0).Encode(warc.Out{Header: h, Block: strings.NewReader(text), Size: int64(len(text)), Digest: true})
+	if err != nil {
+		return err
+	}
+	_, err = m.WriteTo(w)
+	_ = m.Close()
+	return err
 }
 
 // copyGroups copies a capture with its partners, the original of a revisit first.
@@ -147,23 +154,45 @@ func (a *Archive) copyGroups(ctx context.Context, w io.Writer, c survey.Capture,
 
 // copyGroup copies the member of a capture and those behind it that are concurrent to it.
 func (a *Archive) copyGroup(ctx context.Context, w io.Writer, c survey.Capture) error {
-	f, err := a.openWARC(c.File)
+	f, members, err := a.group(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	for _, m := range members {
+		if _, err := io.Copy(w, io.NewSectionReader(f, m.offset, m.length)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type memberAt struct {
+	offset, length int64
+	header         warc.Header
+}
+
+// group finds the member of a capture and those behind it that are concurrent to it. The caller closes the file.
+func (a *Archive) group(ctx context.Context, c survey.Capture) (f *os.File, members []memberAt, err error) {
+	if f, err = a.openWARC(c.File); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+		}
+	}()
 	r := warc.NewReader(io.NewSectionReader(f, c.Offset, 1<<62-c.Offset), warc.ReaderOptions{Offset: c.Offset})
-	end := c.Offset
 	for first := true; ; first = false {
 		if err := ctx.Err(); err != nil {
-			return err
+			return f, nil, err
 		}
 		rec, err := r.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return err
+			return f, nil, err
 		}
 		partner := false
 		for _, id := range rec.Header.Values(warc.FieldConcurrentTo) {
@@ -173,13 +202,15 @@ func (a *Archive) copyGroup(ctx context.Context, w io.Writer, c survey.Capture) 
 			break
 		}
 		if err := rec.Close(); err != nil {
-			return err
+			return f, nil, err
 		}
 		if first && rec.Header.ID() != string(c.RecordID) {
-			return fmt.Errorf("at %d of %q: %w", c.Offset, c.File, ErrNotFound)
+			return f, nil, fmt.Errorf("at %d of %q: %w", c.Offset, c.File, ErrNotFound)
 		}
-		end = rec.Offset + rec.Length
+		members = append(members, memberAt{rec.Offset, rec.Length, rec.Header.Clone()})
 	}
-	_, err = io.Copy(w, io.NewSectionReader(f, c.Offset, end-c.Offset))
-	return err
+	if len(members) == 0 {
+		return f, nil, fmt.Errorf("at %d of %q: %w", c.Offset, c.File, ErrNotFound)
+	}
+	return f, members, nil
 }

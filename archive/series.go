@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -150,7 +151,7 @@ func (s *series) append(ctx context.Context, ds []draft) ([]cdxj.Line, error) {
 }
 
 func (s *series) appendTo(ds []draft, info string, gen int) (lines []cdxj.Line, retry bool, err error) {
-	members := make([]*warc.Member, 0, len(ds))
+	members := make([]member, 0, len(ds))
 	defer func() {
 		for _, m := range members {
 			_ = m.Close()
@@ -158,6 +159,12 @@ func (s *series) appendTo(ds []draft, info string, gen int) (lines []cdxj.Line, 
 	}()
 	total := int64(0)
 	for i := range ds {
+		if ds[i].raw != nil {
+			m := rawMember{ds[i].raw}
+			members = append(members, m)
+			total += m.Len()
+			continue
+		}
 		m, err := s.encode(ds[i].out(info))
 		if err != nil {
 			return nil, false, s.encodeError(&ds[i], err)
@@ -209,6 +216,26 @@ func (s *series) appendTo(ds []draft, info string, gen int) (lines []cdxj.Line, 
 		}
 	}
 	return lines, false, nil
+}
+
+// member is one gzip member ready to be appended: a new one, or one copied as it is.
+type member interface {
+	durable.Source
+	Len() int64
+	Close() error
+}
+
+type rawMember struct{ r *io.SectionReader }
+
+func (m rawMember) Len() int64   { return m.r.Size() }
+func (m rawMember) Close() error { return nil }
+
+func (m rawMember) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.Copy(w, io.NewSectionReader(m.r, 0, m.r.Size()))
+	if err == nil && n != m.r.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // encodeError tells a full disk under the spool from a record that cannot be.

@@ -1,0 +1,354 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"mirrorwatch/archive/cdxj"
+	"mirrorwatch/archive/warc"
+	"mirrorwatch/crawler/survey"
+)
+
+// ImportReport says what Import took.
+type ImportReport struct {
+	Records    int             `json:"records"`
+	Duplicates int             `json:"duplicates"` // there already, by record ID
+	Damaged    int             `json:"damaged"`    // left out
+	Captures   int             `json:"captures"`
+	Findings   []VerifyFinding `json:"findings"`
+}
+
+// Import takes the records of a foreign WARC or ARC, plain, gzip or zstd, from a stream. Records keep their header and
+// ID; they are flagged imported, so that they are never reference, donor or origin of a revisit. name is what findings
+// call the file. Call Commit afterwards.
+func (a *Archive) Import(ctx context.Context, in io.Reader, name string) (ImportReport, error) {
+	report := ImportReport{Findings: []VerifyFinding{}}
+	if a.opt.ReadOnly {
+		return report, ErrReadOnly
+	}
+	s := a.imports()
+	r := warc.NewReader(in, warc.ReaderOptions{Digests: true})
+	seen := map[[16]byte]bool{}
+	x := indexer{name: importPrefix}
+	for {
+		if err := ctx.Err(); err != nil {
+			return report, err
+		}
+		rec, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return report, fmt.Errorf("importing %q: %w", name, err)
+		}
+		if err := a.importRecord(ctx, s, rec, &x, seen, &report); err != nil {
+			return report, fmt.Errorf("importing %q at %d: %w", name, rec.Offset, err)
+		}
+		report.found(name, r.Findings())
+	}
+	report.found(name, r.Findings())
+	return report, nil
+}
+
+func (r *ImportReport) found(name string, fs []warc.Finding) {
+	for _, f := range fs {
+		if len(r.Findings) < 1000 {
+			r.Findings = append(r.Findings, VerifyFinding{File: name, Offset: f.Offset, Kind: f.Kind, Expected: f.Expected, Computed: f.Computed,
+				Message: strings.TrimSpace(f.Field + " " + f.Message), Remark: !f.Fatal})
+		}
+	}
+}
+
+// imports is the series of imported records.
+func (a *Archive) imports() *series {
+	a.commitMu.Lock()
+	defer a.commitMu.Unlock()
+	prefix := importPrefix + a.epoch + "-" + string(a.run)
+	for _, s := range a.extra {
+		if s.prefix == prefix {
+			return s
+		}
+	}
+	s := a.newSeries(prefix)
+	a.extra = append(a.extra, s)
+	return s
+}
+
+// importMemory is the block size up to which an imported record stays in memory.
+const importMemory = 4 << 20
+
+func (a *Archive) importRecord(ctx context.Context, s *series, rec *warc.Record, x *indexer, seen map[[16]byte]bool, report *ImportReport) error {
+	h := rec.Header.Clone()
+	if h.ID() == "" {
+		h.SetID(warc.NewRecordID()) // ARC has none
+	}
+	id := idOf(h.ID())
+	if _, ok, err := a.lineOf(ctx, h.TargetURI(), h.ID()); err != nil {
+		return err
+	} else if ok || seen[id] {
+		report.Duplicates++
+		return rec.Close()
+	}
+	var block io.ReaderAt
+	var size int64
+	head, err := io.ReadAll(io.LimitReader(rec.Block, importMemory+1))
+	block, size = bytes.NewReader(head), int64(len(head))
+	if err == nil && size > importMemory {
+		f, ferr := os.CreateTemp("", "mirrorwatch-import-*")
+		if ferr != nil {
+			return ferr
+		}
+		defer f.Close()
+		_ = os.Remove(f.Name())
+		if size, err = io.Copy(&tolerant{w: f}, io.MultiReader(bytes.NewReader(head), rec.Block)); err == nil {
+			block = f
+		}
+	}
+	if cerr := rec.Close(); cerr != nil {
+		return cerr
+	}
+	if err != nil || rec.Damaged() {
+		report.Damaged++
+		return nil
+	}
+	d := draft{header: h, size: size, foreign: true, block: func() io.Reader { return io.NewSectionReader(block, 0, size) }}
+	d.line = x.line(&warc.Record{Header: h, Block: d.block()})
+	if _, err := s.append(ctx, []draft{d}); err != nil {
+		return err
+	}
+	seen[id] = true
+	report.Records++
+	if d.line != nil {
+		report.Captures++
+	}
+	return nil
+}
+
+// Export writes snapshots as one WARC that stands alone: their records as they are, with the originals of revisits and
+// the snapshots' own notes. file is the name it says it has. It returns how many captures were written.
+func (a *Archive) Export(ctx context.Context, w io.Writer, file string, snaps []survey.Snapshot) (int, error) {
+	if err := a.subsetInfo(w, file, fmt.Sprintf("%d snapshots", len(snaps))); err != nil {
+		return 0, err
+	}
+	done := map[survey.RecordID]bool{}
+	for _, s := range snaps {
+		for _, c := range capturesOf(s) {
+			if err := a.copyGroups(ctx, w, c, done); err != nil {
+				return len(done), fmt.Errorf("exporting %q: %w", s.Name(), err)
+			}
+		}
+		if note, ok, err := a.snapshotNote(ctx, s); err != nil {
+			return len(done), err
+		} else if ok {
+			if err := a.copyGroup(ctx, w, note); err != nil {
+				return len(done), err
+			}
+		}
+	}
+	return len(done), nil
+}
+
+func capturesOf(s survey.Snapshot) []survey.Capture {
+	cs := []survey.Capture{s.Page}
+	for _, q := range s.Requisites {
+		cs = append(cs, q.Capture)
+	}
+	return cs
+}
+
+// snapshotNote finds the metadata record of a snapshot.
+func (a *Archive) snapshotNote(ctx context.Context, s survey.Snapshot) (survey.Capture, bool, error) {
+	x, err := a.index.own(ctx)
+	if err != nil {
+		return survey.Capture{}, false, err
+	}
+	for l, err := range x.Exact(targetURI(s.URL)) {
+		if err != nil {
+			if errors.Is(err, cdxj.ErrLine) {
+				continue
+			}
+			return survey.Capture{}, false, err
+		}
+		if l.Extra[extraKind] != "snapshot" || l.URL != targetURI(s.URL) {
+			continue
+		}
+		b, err := a.note(&l)
+		if err != nil {
+			return survey.Capture{}, false, err
+		}
+		var t survey.Snapshot
+		if json.Unmarshal(b, &t) == nil && t.ID == s.ID {
+			return captureOf(&l), true, nil
+		}
+	}
+	return survey.Capture{}, false, nil
+}
+
+// PruneOptions say what Prune drops.
+type PruneOptions struct {
+	// Epochs are dropped whole: "202601". The present one cannot be.
+	Epochs []string
+	// Keep are snapshots of dropped epochs that survive: the last good one per article and mirror, evidence of open
+	// incidents. They are copied with their originals before anything goes.
+	Keep   []survey.Snapshot
+	DryRun bool
+}
+
+// PruneReport says what Prune did, or would do.
+type PruneReport struct {
+	Files  []string `json:"files"` // dropped
+	Bytes  int64    `json:"bytes"`
+	Copied int      `json:"copied"` // captures carried into the present epoch
+}
+
+// Prune drops the data files of whole epochs. Files of runs and checks and imported ones stay. What snapshots outside of
+// those epochs and those of Keep point at is first copied into the present epoch, made durable and indexed.
+func (a *Archive) Prune(ctx context.Context, opt PruneOptions) (PruneReport, error) {
+	report := PruneReport{Files: []string{}}
+	if a.opt.ReadOnly {
+		return report, ErrReadOnly
+	}
+	names, err := a.sealed()
+	if err != nil {
+		return report, err
+	}
+	drop := map[string]bool{}
+	for _, n := range names {
+		epoch, _, _ := strings.Cut(n, "-")
+		if slices.Contains(opt.Epochs, epoch) {
+			if epoch == a.epoch {
+				return report, fmt.Errorf("epoch %s is the present one and cannot be dropped", epoch)
+			}
+			drop[n] = true
+			info, err := os.Stat(a.path(archiveDir, n))
+			if err != nil {
+				return report, err
+			}
+			report.Files = append(report.Files, n)
+			report.Bytes += info.Size()
+		}
+	}
+	if len(drop) == 0 {
+		return report, nil
+	}
+	keep := slices.Clone(opt.Keep)
+	all, err := a.Snapshots(ctx, Query{})
+	if err != nil {
+		return report, err
+	}
+	for _, s := range all {
+		note, ok, err := a.snapshotNote(ctx, s)
+		if err != nil {
+			return report, err
+		}
+		if ok && !drop[note.File] {
+			keep = append(keep, s)
+		}
+	}
+	done := map[survey.RecordID]bool{}
+	for _, s := range keep {
+		cs := capturesOf(s)
+		if note, ok, err := a.snapshotNote(ctx, s); err != nil {
+			return report, err
+		} else if ok {
+			cs = append(cs, note)
+		}
+		for _, c := range cs {
+			n, err := a.carry(ctx, c, drop, done, opt.DryRun)
+			report.Copied += n
+			if err != nil {
+				return report, fmt.Errorf("carrying %q over: %w", s.Name(), err)
+			}
+		}
+	}
+	if opt.DryRun {
+		return report, nil
+	}
+	// What was carried over is sealed before anything goes.
+	if err := a.Commit(ctx); err != nil {
+		return report, err
+	}
+	return report, a.dropFiles(report.Files)
+}
+
+// carry copies a capture's group and its original out of files that will go.
+func (a *Archive) carry(ctx context.Context, c survey.Capture, drop map[string]bool, done map[survey.RecordID]bool, dry bool) (int, error) {
+	if c.RecordID == "" || done[c.RecordID] {
+		return 0, nil
+	}
+	done[c.RecordID] = true
+	res, err := a.Open(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	_ = res.Payload.Close()
+	n := 0
+	if res.Original != nil {
+		if n, err = a.carry(ctx, *res.Original, drop, done, dry); err != nil {
+			return n, err
+		}
+	}
+	c = res.Capture
+	if !drop[c.File] {
+		return n, nil
+	}
+	n++
+	if dry {
+		return n, nil
+	}
+	f, members, err := a.group(ctx, c)
+	if err != nil {
+		return n, err
+	}
+	defer f.Close()
+	x := indexer{name: c.File}
+	var ds []draft
+	for _, m := range members {
+		rec, err := warc.ReadRecordAt(f, m.offset, m.length)
+		if err != nil {
+			return n, err
+		}
+		held := x.held
+		l := x.line(rec)
+		if l != nil {
+			x.held = l
+		} else {
+			x.held = held
+		}
+		ds = append(ds, draft{raw: io.NewSectionReader(f, m.offset, m.length), line: l})
+	}
+	_, err = a.data.append(ctx, ds)
+	return n, err
+}
+
+// dropFiles takes files out of the manifest, then away with their indexes. A crash in between leaves files that are not
+// listed, which the next Open lists again.
+func (a *Archive) dropFiles(names []string) error {
+	manifestMu.Lock()
+	sums, err := a.readManifest()
+	if err == nil {
+		maps.DeleteFunc(sums, func(n, _ string) bool { return slices.Contains(names, n) })
+		err = a.writeManifest(sums)
+	}
+	manifestMu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		// The index first: a file without index is read again, an index without file is damage.
+		for _, p := range []string{a.path(indexDir, indexName(n, cdxjSuffix)), a.path(indexDir, indexName(n, digestSuffix)), a.path(archiveDir, n)} {
+			if err := a.fs.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return writeError("remove", p, err)
+			}
+		}
+	}
+	return writeError("sync", a.path(archiveDir), a.fs.SyncDir(a.path(archiveDir)))
+}
