@@ -62,7 +62,7 @@ func TestAnnounced(t *testing.T) {
 		{"text behind", `<p>Press TV’s website can also be accessed at the following alternate addresses:</p><p>www.presstv.co.uk</p>`, "www.presstv.co.uk"},
 		{"same line", `<p>Our mirror site: presstv.co.uk.</p>`, "presstv.co.uk"},
 		{"Russian", `<p>Сайт также доступен по адресу https://presstv.co.uk/</p>`, "presstv.co.uk"},
-		{"Persian", `<p>آدرس‌های جایگزین پرس تی وی: presstv.co.uk</p>`, "presstv.co.uk"},
+		{"Persian", "<p>آدرس\u200cهای جایگزین پرس تی وی: presstv.co.uk</p>", "presstv.co.uk"},
 		{"Arabic", `<p>يمكن الوصول إلى الموقع عبر presstv.co.uk</p>`, "presstv.co.uk"},
 		{"Chinese", `<p>备用网址：presstv.co.uk</p>`, "presstv.co.uk"},
 	} {

@@ -168,16 +168,13 @@ func (d *xmlReader) take(t xml.Token) bool {
 }
 
 func (d *xmlReader) root(names ...string) bool {
-	for d.next() {
-		if !d.start {
-			return false
-		}
-		for _, n := range names {
-			if d.name == n {
-				return true
-			}
-		}
+	if !d.next() || !d.start {
 		return false
+	}
+	for _, n := range names {
+		if d.name == n {
+			return true
+		}
 	}
 	return false
 }
