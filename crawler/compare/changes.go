@@ -214,6 +214,19 @@ func (m *comparison) walk(hints textHints) {
 		m.out.truncatedKind = truncationKind(hints, open >= 0, tail)
 		return
 	}
+	// A cut page may keep a line or two of its end: a note on the author, the date of a correction.
+	if tail, blocks := m.cutBeforeTail(middle, suffix, lastR); open < 0 && len(prefix) == 0 && len(inserted) == 0 && len(interior) == blocks && blocks >= 2 && tail > 0 {
+		gap := 0
+		for _, i := range slices.Concat(middle, suffix) {
+			gap += r.sents[i].words()
+		}
+		if float64(gap) >= 1.5*cutShare*float64(r.words) && float64(tail) <= cutShare*float64(r.words) && tail <= 60 {
+			m.out.missingWords = gap
+			m.out.truncated = true
+			m.out.truncatedKind = truncationKind(hints, false, m.unmatchedText(lastC+1))
+			return
+		}
+	}
 	changes := append(interior, m.removed(prefix)...)
 	changes = append(changes, m.removed(suffix)...)
 	if open >= 0 && len(suffix) == 0 {
@@ -244,6 +257,25 @@ func (m *comparison) walk(hints textHints) {
 			m.out.changes[i].At[1] = [2]int{} // no offsets into a text that was not extracted
 		}
 	}
+}
+
+// cutBeforeTail looks at sentences missing in the middle: when they form one stretch, it gives the words that follow it and the number
+// of changes it would be reported as.
+func (m *comparison) cutBeforeTail(middle, suffix []int, last int) (tail, changes int) {
+	if len(middle) == 0 || len(suffix) > 0 {
+		return 0, 0
+	}
+	from, to := middle[0], middle[len(middle)-1]
+	for i := from; i <= to; i++ {
+		if n := m.al.ref[i]; n >= 0 && !m.boxed(m.r, i) && m.r.sents[i].words() > 8 {
+			return 0, 0
+		}
+	}
+	for i := to + 1; i <= last; i++ {
+		tail += m.r.sents[i].words()
+	}
+	groups(m.r, middle, func(int, int, bool) { changes++ })
+	return tail, changes
 }
 
 // unmatchedText gives the candidate's words from sentence j on that belong to nothing, boxes included.
@@ -493,8 +525,12 @@ func (m *comparison) edited(s *segment) []survey.Change {
 	var out []survey.Change
 	whole := func(kind string) { out = append(out, m.change(kind, rStart, rEnd, cStart, cEnd)) }
 	hunks := diffTokens(rt, ct)
-	plain, quotation, changed := false, false, 0
+	plain, quotation, changed, counters := false, false, 0, 0
 	for _, h := range hunks {
+		if h.r0 == h.r1 && counterRun(ct[h.c0:h.c1]) || h.c0 == h.c1 && counterRun(rt[h.r0:h.r1]) {
+			counters++
+			continue
+		}
 		changed += max(h.r1-h.r0, h.c1-h.c0)
 		kinds := m.kindsOf(rt, ct, rp, cp, h)
 		a0, a1 := octets(rp, h.r0, h.r1, rStart, rEnd)
@@ -516,10 +552,18 @@ func (m *comparison) edited(s *segment) []survey.Change {
 	if quotation {
 		whole(kindQuotation)
 	}
+	if counters > 0 && counters == len(hunks) {
+		return nil
+	}
 	if plain || changed*2 > len(rt)+len(ct) || len(out) == 0 {
 		whole(kindSentenceEdited)
 	}
 	return out
+}
+
+// counterRun reports whether a run of words that only one side has is a counter that was read into the sentence beside it.
+func counterRun(toks []token) bool {
+	return len(toks) >= 2 && isCounter(toks) && figures(toks) != ""
 }
 
 func octets(p []span, from, to, start, end int) (int, int) {

@@ -132,20 +132,39 @@ func group(re *regexp.Regexp, to func(string, *rand.Rand) string) func(string, *
 	}
 }
 
+// cut takes away everything behind the given share of the article's paragraphs, up to the element that holds them all.
 func cut(share float64) func(*page, *rand.Rand, string) bool {
 	return func(p *page, _ *rand.Rand, _ string) bool {
-		total := 0
+		total, seen, gone := 0, 0, 0
 		for _, n := range p.paras {
 			total += len(textOf(n))
 		}
-		seen := 0
-		gone := 0
-		for _, n := range p.paras {
-			if float64(seen) >= share*float64(total) {
-				n.Parent.RemoveChild(n)
-				gone += len(textOf(n))
+		first := p.paras[0]
+		holds := func(n *html.Node, what *html.Node) bool {
+			for ; what != nil; what = what.Parent {
+				if what == n {
+					return true
+				}
 			}
-			seen += len(textOf(n))
+			return false
+		}
+		for _, n := range p.paras {
+			if float64(seen) < share*float64(total) {
+				seen += len(textOf(n))
+				continue
+			}
+			gone += len(textOf(n))
+			for up := n; up.Parent != nil; up = up.Parent {
+				for up.NextSibling != nil {
+					up.Parent.RemoveChild(up.NextSibling)
+				}
+				if holds(up.Parent, first) {
+					break
+				}
+			}
+			if n.Parent != nil {
+				n.Parent.RemoveChild(n)
+			}
 		}
 		return float64(gone) > 0.12*float64(total)
 	}
