@@ -24,8 +24,6 @@ type conn struct {
 	tcp   net.Conn // what the socket is
 	rw    net.Conn // what HTTP speaks over
 	state *tls.ConnectionState
-	used  bool
-	via   string
 	plain bool   // plain http through an HTTP proxy: absolute-form requests
 	auth  string // Proxy-Authorization for those
 

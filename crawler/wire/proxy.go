@@ -82,7 +82,7 @@ func (p *proxy) basic(v *Visit) string {
 // connect brings up a way to a target through the proxy. Addresses and names that are special are refused: the guard cannot
 // see what the proxy resolves, so it looks at what is asked for.
 func (p *proxy) connect(ctx context.Context, t *Transport, v *Visit, tg, to target, c *conn) error {
-	c.via, c.route.via = p.via(), p.via()
+	c.via = p.via()
 	if to.addr.IsValid() {
 		if err := t.check(tg, to.addr); err != nil {
 			return fail(survey.StageConnect, survey.GuardRefused, err)

@@ -132,7 +132,6 @@ func (a *attempt) do(ctx context.Context, key string) (*Failure, error) {
 	if !stop() || f != nil || !a.r.keep || a.v.Probe.Purpose.Decides() || a.v.Insecure || a.v.Family != 0 {
 		c.close()
 	} else {
-		c.used = true
 		a.t.pool.put(c)
 	}
 	return f, nil
@@ -182,7 +181,7 @@ func (a *attempt) seal(f *Failure) *survey.Exchange {
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	e := &survey.Exchange{
 		ID: newRecordID(), Probe: a.v.Probe, Method: a.req.Method, URL: u.String(), Started: a.started.UTC(),
-		Reused: a.reused, Via: c.route.via, Peer: c.peer, Lookups: c.lookups, Tries: c.tries, TLS: c.tls, ProxyHead: c.proxyHead,
+		Reused: a.reused, Via: c.via, Peer: c.peer, Lookups: c.lookups, Tries: c.tries, TLS: c.tls, ProxyHead: c.proxyHead,
 		Stage: survey.StageContent, Outcome: survey.OK, Unsolicited: a.unsolicited,
 	}
 	if e.Method == "" {
