@@ -36,7 +36,7 @@ var article = []part{
 	{"Lorries above 30 tonnes remain barred until 64 sensors in the piers have sent data for a full winter. The limit will be looked at again in April, once the ice has gone.", "", ""},
 	{"Both ferry lines will go on running until the end of the month. Their 46 crew members have been offered work on the new pilot boats, and a spokesman for their union, Pavel Lind, called the offer fair.", "", ""},
 	{"The bridge was built in 1961 and carries the only road between the harbour and the railway yard. Its designers expected 4,000 vehicles a day; the council now wants to know by next summer whether a second crossing is needed.", "", ""},
-	{"Readers who cannot open this website will find the same stories at its alternate addresses, " + second + " and " + outside + ".", "", ""},
+	{"Readers who cannot open this page: our stories may also be reached at two alternate addresses, " + second + " and " + outside + ".", "", ""},
 }
 
 // half is the first half of the article's parts.
