@@ -82,8 +82,23 @@ type logged struct {
 	net.Conn
 	r       *bufio.Reader
 	raw     net.Conn
-	in, out bytes.Buffer
+	in, out syncBuffer
 }
+
+// syncBuffer is a bytes.Buffer that the test may read while the server still writes.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+func (s *syncBuffer) WriteString(p string) { _, _ = s.Write([]byte(p)) }
+func (s *syncBuffer) Reset()               { s.mu.Lock(); defer s.mu.Unlock(); s.b.Reset() }
+func (s *syncBuffer) String() string       { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
 
 func (l *logged) Write(p []byte) (int, error) {
 	n, err := l.Conn.Write(p)
