@@ -522,7 +522,7 @@ func (a *Archive) Note(ctx context.Context, n survey.Note) (survey.Capture, erro
 	h.Add(fieldSchema, fieldText(string(n.Kind)))
 	d := bytesDraft(h, n.Body)
 	s := a.data
-	if n.Kind == survey.NoteRun || n.Kind == survey.NoteCheck {
+	if n.Kind == survey.NoteRun || n.Kind == survey.NoteCheck || n.Kind == noteTombstone {
 		s = a.runs
 	}
 	ds := []draft{d}

@@ -134,7 +134,6 @@ type restorer struct {
 	order    []*planned
 	written  int64
 	manifest Manifest
-	donated  map[string]bool
 }
 
 // planned is a resource that will be restored.

@@ -25,7 +25,6 @@ type series struct {
 	a      *Archive
 	prefix string
 	single bool
-	fixed  string // extra warcinfo description
 
 	mu       sync.Mutex
 	serial   int

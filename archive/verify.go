@@ -89,6 +89,7 @@ type verifier struct {
 	report VerifyReport
 	ids    map[[16]byte]uint8 // what kind of record has the ID; 16 octets a record
 	refs   []reference
+	tombs  map[[16]byte]bool // records that were taken down
 }
 
 const (
@@ -115,7 +116,7 @@ func Verify(ctx context.Context, dir string, opt VerifyOptions) (VerifyReport, e
 	a := &Archive{dir: dir, opt: Options{ReadOnly: true}, fs: durable.OS{}}
 	a.index = newIndex(a)
 	defer a.index.close()
-	v := &verifier{ctx: ctx, a: a, opt: opt, ids: map[[16]byte]uint8{}}
+	v := &verifier{ctx: ctx, a: a, opt: opt, ids: map[[16]byte]uint8{}, tombs: map[[16]byte]bool{}}
 	v.report = VerifyReport{Schema: "mirrorwatch/verify/1", Full: opt.Full, Types: map[string]int{}, Findings: []VerifyFinding{}}
 	if err := a.checkFormat(); err != nil {
 		if errors.Is(err, ErrNewerFormat) {
@@ -207,6 +208,7 @@ type checked struct {
 	digest   string
 	payload  *VerifyFinding
 	snapshot []reference
+	tombs    []survey.RecordID
 	identity bool // a revisit by digest
 }
 
@@ -268,6 +270,9 @@ func (v *verifier) file(name, sum string) error {
 				v.refs = append(v.refs, reference{rel, c.offset, idOf(c.refers), FoundNoOriginal, c.refers, c.digest})
 			}
 			v.refs = append(v.refs, c.snapshot...)
+			for _, id := range c.tombs {
+				v.tombs[idOf(string(id))] = true
+			}
 			if c.payload != nil {
 				v.find(*c.payload)
 			}
@@ -348,6 +353,12 @@ func (v *verifier) record(name, rel string, rec *warc.Record) (checked, error) {
 				}
 			}
 		case "":
+		case noteTombstone:
+			var t Tombstone
+			if body, err := io.ReadAll(io.LimitReader(rec.Block, maxNote)); err == nil && json.Unmarshal(body, &t) == nil {
+				c.tombs = t.Records
+			}
+			c.line = noteLine(h, schema, nil)
 		default:
 			c.line = noteLine(h, schema, nil)
 		}
@@ -515,6 +526,8 @@ func (v *verifier) references() {
 	for _, r := range v.refs {
 		kind, ok := v.ids[r.id]
 		switch {
+		case !ok && v.tombs[r.id]:
+			v.find(VerifyFinding{File: r.file, Offset: r.offset, Kind: r.kind, Message: "was taken down: " + r.text, Remark: true})
 		case !ok:
 			v.find(VerifyFinding{File: r.file, Offset: r.offset, Kind: r.kind, Message: "refers to what is not there: " + r.text,
 				Remark: strings.HasPrefix(filepath.Base(r.file), importPrefix)})
