@@ -64,7 +64,7 @@ type Options struct {
 	Now func() time.Time
 	// Wait waits for the lock until the context given to OpenContext ends, in place of failing with LockedError.
 	Wait bool
-	// Level is the gzip level, 1 to 9; 0: the default, 6.
+	// Level is the compression level, 1 to 9; 0: warc.DefaultLevel.
 	Level int
 	// RollOver is the size in octets at which a WARC is closed and a new one begun; 0: 10^9.
 	RollOver int64
@@ -110,9 +110,6 @@ func OpenContext(ctx context.Context, dir string, opt Options) (*Archive, error)
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
-	}
-	if opt.Level == 0 {
-		opt.Level = 6
 	}
 	if opt.RollOver == 0 {
 		opt.RollOver = rollOver

@@ -402,10 +402,12 @@ func findRaw(path, hex string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	i := bytes.Index(b, []byte(hex+" "))
-	if i < 0 || i > 0 && b[i-1] != '\n' {
+	b = append([]byte("\n"), b...)
+	i := bytes.Index(b, []byte("\n"+hex+" "))
+	if i < 0 {
 		return "", false
 	}
+	i++
 	line, _, _ := strings.Cut(string(b[i:]), "\n")
 	return line, true
 }
