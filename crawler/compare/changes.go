@@ -58,7 +58,6 @@ type textResult struct {
 	masked        int // differences left out because the sentence differs between two fetches of one page
 	edges         int // words of edge material that was not counted
 	rescued       int // sentences found outside what was extracted
-	loose         bool
 }
 
 // comparison holds the two sides while their texts are compared.
@@ -185,7 +184,10 @@ func (m *comparison) walk(hints textHints) {
 			if m.uncounted(c, r, al.cand, j) {
 				continue
 			}
+			b := c.blocks[c.sents[j].block]
 			switch {
+			case j > b.first && m.plainMatch(j-1) || j+1 < b.last && m.plainMatch(j+1):
+				inserted = append(inserted, j) // beside the article's own sentences, in their paragraph
 			case j < firstC:
 				before = append(before, j)
 			case j > lastC:
@@ -257,6 +259,11 @@ func (m *comparison) walk(hints textHints) {
 			m.out.changes[i].At[1] = [2]int{} // no offsets into a text that was not extracted
 		}
 	}
+}
+
+// plainMatch reports whether the candidate's sentence has a partner that is no box.
+func (m *comparison) plainMatch(j int) bool {
+	return m.al.cand[j] >= 0 && !m.boxed(m.c, j)
 }
 
 // cutBeforeTail looks at sentences missing in the middle: when they form one stretch, it gives the words that follow it and the number

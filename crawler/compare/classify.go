@@ -43,7 +43,7 @@ func articleShaped(p *content.Page, words int) bool {
 		return false
 	}
 	_, dated := instant(p.Published)
-	return words >= sameWorkWords && (dated || p.ArticleBody != "")
+	return words >= sameWorkWords && (dated || p.ArticleBody != "" || words >= 600 && (p.Canonical != "" || p.OGURL != "" || p.Author != ""))
 }
 
 func factsOf(v *View, d *document) *facts {

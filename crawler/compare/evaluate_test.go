@@ -80,14 +80,13 @@ func realPages(tb testing.TB) []realPage {
 // default a fixed sample; MIRRORWATCH_EVALUATE=all takes every page.
 func TestEvaluate(t *testing.T) {
 	pages := realPages(t)
-	every := 12
+	every := 24
 	if os.Getenv("MIRRORWATCH_EVALUATE") == "all" {
 		every = 1
 	}
 	type tally struct {
 		matrix                          map[string]map[string]int
 		pairs, missed, alterable        int
-		sentence, sentences             int
 		falseAlt, same, falseUn         int
 		falseAv, negatives, kind, kinds int
 		undetermined                    int

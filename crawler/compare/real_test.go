@@ -1,8 +1,11 @@
 package compare
 
 import (
+	"html"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mirrorwatch/crawler/content"
@@ -60,4 +63,46 @@ func TestBlockPages(t *testing.T) {
 	if share := float64(classes[survey.ClassBlockPage]) / float64(len(files)); share < 0.9 {
 		t.Errorf("only %.2f are known as block pages", share)
 	}
+}
+
+// TestTransplanted is acceptance test 13: the same text in another template is the article; where extraction makes a difference, the
+// verdict says so with low confidence.
+func TestTransplanted(t *testing.T) {
+	all, up, low := 0, 0, 0
+	for n, rp := range realPages(t) {
+		if n%12 != 0 || rp.tuned {
+			continue
+		}
+		u, _ := url.Parse(rp.url)
+		host := survey.Host(u.Host)
+		st := survey.Site{Name: "s", Mirrors: []survey.Mirror{{Scheme: "https", Host: host, Role: survey.Primary}, {Scheme: "https", Host: "mirror.example", Role: survey.Alternate}}}
+		ref := content.Read(rp.utf8, content.Options{URL: rp.url, ContentType: "text/html", Hosts: st.Hosts()})
+		if ref.Words < 150 {
+			continue
+		}
+		var b strings.Builder
+		b.WriteString("<!doctype html><html><head><title>" + html.EscapeString(ref.Title) + "</title></head><body><header><a href='/'>Another paper</a> <a href='/sport'>Sport</a> <a href='/money'>Money</a></header><div class='story'><h1>" + html.EscapeString(ref.Title) + "</h1>")
+		for _, bl := range ref.Blocks {
+			b.WriteString("<p>" + html.EscapeString(bl.Text) + "</p>\n")
+		}
+		b.WriteString("</div><aside><a href='/1'>A list of other things that readers of this paper liked</a></aside><footer>Another paper, since 1911</footer></body></html>")
+		v := *u
+		v.Host = "mirror.example"
+		cand := content.Read([]byte(b.String()), content.Options{URL: v.String(), ContentType: "text/html", Hosts: st.Hosts()})
+		one, two := view(host, survey.Primary, ref), view("mirror.example", survey.Alternate, cand)
+		one.Observation.URL, one.Observation.FinalURL = rp.url, rp.url
+		two.Observation.URL, two.Observation.FinalURL = v.String(), v.String()
+		verdict := Judge(Case{Site: st, Article: survey.Article{Site: "s", URL: rp.url}, Views: []View{one, two}}).Verdicts[1]
+		all++
+		switch {
+		case verdict.State == survey.Up:
+			up++
+		case verdict.Confidence == survey.Low:
+			low++
+			t.Logf("%s: %s, low, %v", u.Host, verdict.Verdict, verdict.Reasons)
+		default:
+			t.Errorf("%s: %s (%s) %v", u.Host, verdict.Verdict, verdict.Confidence, verdict.Reasons)
+		}
+	}
+	t.Logf("%d transplanted: %d the same, %d with low confidence", all, up, low)
 }

@@ -97,9 +97,6 @@ func (j *judge) admissible(i int) bool {
 	if !j.ours(o.FinalURL, o.Mirror) {
 		return false
 	}
-	if c := v.Page.Canonical; c != "" && !j.ours(c, o.Mirror) && pathKey(c) != pathKey(j.c.Article.URL) && articleID(c) != articleID(j.c.Article.URL) {
-		return false // the page says that it is another site's page
-	}
 	for _, c := range o.Captures {
 		if c.Imported || c.Unverified {
 			return false

@@ -270,6 +270,11 @@ var rows = []row{
 		words[k] = "Nothing"
 		to, done := strings.Join(words, " "), false
 		for n := range p.root.Descendants() {
+			if n.DataAtom == atom.Title && !strings.Contains(textOf(n), title) {
+				return false // the page spells its headline in two ways
+			}
+		}
+		for n := range p.root.Descendants() {
 			if n.Type == html.TextNode && strings.Contains(n.Data, title) && n.Parent.DataAtom != atom.Script {
 				n.Data, done = strings.ReplaceAll(n.Data, title, to), true
 			}
