@@ -36,7 +36,6 @@ type World struct {
 	ConnectTo    map[string]string
 	CAPEM        []byte        // the throw-away authority's certificate
 	Expectations []Expectation // the primary first
-	Mirrors      []Expectation // the same
 	// Outside is the host that the article names as an alternate address and that is no mirror: a check lists it as a
 	// candidate and sends it nothing, so that its count in Hits stays 0.
 	Outside survey.Host
@@ -122,7 +121,6 @@ func Start(ctx context.Context) (*World, error) {
 		}
 	}
 
-	w.Mirrors = w.Expectations
 	if w.closed, err = newClosedPort(); err != nil {
 		return nil, fmt.Errorf("starting the demo's servers: %w", err)
 	}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mirrorwatch/archive"
+	"mirrorwatch/cmd/mirrorwatch/internal/demo"
+	"mirrorwatch/crawler/survey"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mirrorwatch": main})
+}
+
+// TestScripts runs the command as its users do; the servers are those of the demo.
+//
+//	status N COMMAND...   runs the command and wants the exit status
+//	world                 starts the demo's servers; sets ARTICLE, CA_FILE, PIN_PRIMARY, PIN_MIRROR, PIN_ALTERED, PIN_DENIED, PINS
+//	jsonpath FILE PATH WANT   compares one value of a JSON file, keys and indexes joined by dots
+//	warcs DIR             npm's warcio and gzip read every WARC of the data folder and count what verify counts
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("NO_COLOR", "1")
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": statusCmd, "world": worldCmd, "jsonpath": jsonpathCmd, "warcs": warcsCmd, "lockdata": lockCmd,
+		},
+		UpdateScripts: *update,
+	})
+}
+
+func statusCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command [args...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+func worldCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	w, err := demo.Start(context.Background())
+	ts.Check(err)
+	ts.Defer(func() { _ = w.Close() })
+	ca := ts.MkAbs("authority.pem")
+	ts.Check(os.WriteFile(ca, w.CAPEM, 0o644))
+	ts.Setenv("CA_FILE", ca)
+	ts.Setenv("ARTICLE", w.Article)
+	var pins []string
+	for from, to := range w.ConnectTo {
+		pins = append(pins, from+":"+to)
+		host, _, _ := strings.Cut(from, ":")
+		for name, h := range map[string]string{"PIN_PRIMARY": "www.presstv.com", "PIN_MIRROR": "www.presstv.co.uk", "PIN_ALTERED": "altered.presstv.example", "PIN_DENIED": "denied.presstv.example", "PIN_REFUSED": "refused.presstv.example"} {
+			if h == host {
+				ts.Setenv(name, from+":"+to)
+			}
+		}
+	}
+	ts.Setenv("PINS", strings.Join(pins, " "))
+}
+
+func jsonpathCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: jsonpath FILE PATH WANT")
+	}
+	var v any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
+	for _, key := range strings.Split(args[1], ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			var ok bool
+			if v, ok = x[key]; !ok {
+				ts.Fatalf("there is no %q in %s", key, args[1])
+			}
+		case []any:
+			if key == "len" {
+				v = float64(len(x))
+				continue
+			}
+			i, err := strconv.Atoi(key)
+			ts.Check(err)
+			if i >= len(x) {
+				ts.Fatalf("%s: %d entries only", args[1], len(x))
+			}
+			v = x[i]
+		default:
+			ts.Fatalf("%s: nothing below %v", args[1], v)
+		}
+	}
+	b, err := json.Marshal(v)
+	ts.Check(err)
+	got := strings.Trim(string(b), `"`)
+	if (got == args[2]) == neg {
+		ts.Fatalf("%s is %s, want %s (not: %v)", args[1], got, args[2], neg)
+	}
+}
+
+// warcio returns npm's warcio, or "" when it is not there; with CI=true it must be.
+func warcio(ts *testscript.TestScript) string {
+	if dir := os.Getenv("MIRRORWATCH_NODE_MODULES"); dir != "" {
+		if p := filepath.Join(dir, ".bin", "warcio"); exists(p) {
+			return p
+		}
+	}
+	if p, err := exec.LookPath("warcio"); err == nil {
+		return p
+	}
+	if os.Getenv("CI") == "true" {
+		ts.Fatalf("npm's warcio is missing; .ci/run installs it")
+	}
+	return ""
+}
+
+func exists(p string) bool {
+	_, err := os.Stat(p)
+	return err == nil
+}
+
+func warcsCmd(ts *testscript.TestScript, _ bool, args []string) {
+	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "archive", "*.warc.gz"))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("no WARC in %s", args[0])
+	}
+	tool, total := warcio(ts), 0
+	for _, f := range files {
+		if out, err := exec.Command("gzip", "-t", f).CombinedOutput(); err != nil {
+			ts.Fatalf("gzip -t %s: %v: %s", f, err, out)
+		}
+		if tool == "" {
+			continue
+		}
+		out, err := exec.Command(tool, "index", f).Output()
+		if err != nil {
+			ts.Fatalf("warcio index %s: %v", f, err)
+		}
+		total += bytes.Count(out, []byte("\n"))
+		if _, err := exec.Command(tool, "cdx-index", "--format", "cdxj", f).Output(); err != nil {
+			ts.Fatalf("warcio cdx-index %s: %v", f, err)
+		}
+	}
+	if tool == "" {
+		ts.Logf("SKIPPED: npm's warcio is not installed, so nobody else read these files")
+		return
+	}
+	ts.Check(ts.Exec("mirrorwatch", "verify", "--data", args[0], "--format", "json"))
+	var v struct{ Records int }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
+	if v.Records != total {
+		ts.Fatalf("warcio counts %d records, verify %d", total, v.Records)
+	}
+}
+
+// lockCmd holds the data folder's lock until the script ends, as a run would.
+func lockCmd(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := openToWrite(ts.MkAbs(args[0]), lockOptions())
+	ts.Check(err)
+	ts.Defer(func() { _ = d.close() })
+}
+
+func lockOptions() archive.Options {
+	return archive.Options{Run: newRunID(time.Now()), Tool: survey.Tool{Name: "mirrorwatch", Version: "test"}}
+}
