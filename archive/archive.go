@@ -129,6 +129,10 @@ func OpenContext(ctx context.Context, dir string, opt Options) (*Archive, error)
 		return a, nil
 	}
 
+	// A folder of a newer format is left as it is, even empty folders.
+	if err := a.checkFormat(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	for _, d := range []string{dir, a.path(archiveDir), a.path(indexDir)} {
 		if err := os.MkdirAll(d, 0o777); err != nil {
 			return nil, writeError("make folder", d, err)

@@ -30,7 +30,7 @@ const maxAnnounced = 10
 // sentences are what announces other addresses, on lower-case text, by language.
 var sentences = []*regexp.Regexp{
 	// English
-	regexp.MustCompile(`(alternat(e|ive)|mirror|backup|back-up|other|additional|secondary|new)\s+(web\s*)?(address|domain|site|website|url|link|mirror)s?\b`),
+	regexp.MustCompile(`(alternat(e|ive)|mirror|backup|back-up|other|additional|secondary|new)\s+(web\s*)?(address(es)?|domains?|sites?|websites?|urls?|links?|mirrors?)\b`),
 	regexp.MustCompile(`(can|may|is|are)\s+(also\s+|still\s+)?(be\s+)?(accessed|reached|found|visited|read|available|accessible)\s+(at|on|via|through|under)\b`),
 	regexp.MustCompile(`\b(mirrors?|mirror\s+sites?)\s*:|\b(we have moved|has moved|moved) to\b`),
 	// Russian

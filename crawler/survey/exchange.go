@@ -54,6 +54,8 @@ type Exchange struct {
 	BlockDigest   Digest
 	PayloadDigest Digest
 	PayloadSize   int64
+	// Charset is what the text was read in before it was handed up as UTF-8; empty when the payload is no text.
+	Charset string
 
 	Reused    bool   // the connection had served another exchange
 	Via       string // proxy, without userinfo
