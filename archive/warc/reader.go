@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
@@ -159,6 +160,16 @@ func NewReader(r io.Reader, opt ReaderOptions) *Reader {
 	return rd
 }
 
+// reuse makes a Reader that is done with into one of another stream. Its buffers and its decompressor stay.
+func (r *Reader) reuse(from io.Reader, opt ReaderOptions) {
+	r.raw.forget()
+	in, gz, unzip := r.in, r.gz, r.unzip
+	hist, line, head := r.raw.hist[:0], r.line, r.head
+	*r = Reader{opt: opt, dict: opt.Dictionary, in: in, gz: gz, unzip: unzip, line: line[:0], head: head[:0]}
+	r.raw = tape{r: from, n: opt.Offset, hist: hist}
+	r.in.Reset(&r.raw)
+}
+
 // Position is the offset in the file behind what was consumed.
 func (r *Reader) Position() int64 { return r.raw.n - int64(r.in.Buffered()) }
 
@@ -198,6 +209,7 @@ func (r *Reader) Next() (*Record, error) {
 			err = fmt.Errorf("reading at offset %d: %w", r.Position(), r.raw.err)
 		}
 		r.err = err
+		r.raw.forget()
 		if r.zd != nil {
 			r.zd.Close()
 			r.zd = nil
@@ -1065,11 +1077,63 @@ func ReadRecordAtOptions(f io.ReaderAt, offset, length int64, opt ReaderOptions)
 		return nil, fmt.Errorf("at offset %d: %w", offset, ErrNoRecord)
 	}
 	opt.Offset = offset
-	opt.buffer = int(min(max(length, 4<<10), 64<<10))
-	r := NewReader(io.NewSectionReader(f, offset, length), opt)
+	if opt.MaxHeader <= 0 {
+		opt.MaxHeader = DefaultMaxHeader
+	}
+	if opt.MaxFindings <= 0 {
+		opt.MaxFindings = DefaultMaxFindings
+	}
+	r, _ := singles.Get().(*Reader)
+	if r == nil {
+		opt.buffer = singleBuffer
+		r = NewReader(nil, opt)
+	}
+	r.reuse(io.NewSectionReader(f, offset, length), opt)
 	rec, err := r.Next()
 	if err == io.EOF || (err == nil && rec.Offset != offset) {
 		return nil, fmt.Errorf("at offset %d: %w", offset, ErrNoRecord)
 	}
-	return rec, err
+	if err != nil {
+		return nil, err
+	}
+	rec.Block = &single{r: r, rec: rec}
+	return rec, nil
+}
+
+// singleBuffer is read at once for single records: most are smaller, and what is read too much is read for nothing.
+const singleBuffer = 32 << 10
+
+// singles are Readers of single records that were read to their end.
+var singles sync.Pool
+
+// single is the block of a record that was read alone. At its end the Reader behind it goes back to be used again; a
+// record that is left unread leaves its Reader to the garbage collector.
+type single struct {
+	r   *Reader
+	rec *Record
+	err error
+}
+
+func (s *single) Read(p []byte) (int, error) {
+	if s.r == nil {
+		return 0, s.err
+	}
+	if s.rec.reader == nil || s.r.cur != s.rec {
+		s.r, s.err = nil, io.EOF // the record was closed
+		return 0, s.err
+	}
+	n, err := s.r.block.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if ferr := s.r.finish(); ferr != nil {
+		err = ferr
+	}
+	r := s.r
+	s.r, s.err, s.rec.reader = nil, err, nil
+	if r.zd == nil && r.frame == nil && r.raw.err == nil {
+		r.reuse(nil, ReaderOptions{})
+		singles.Put(r)
+	}
+	return n, err
 }

@@ -121,6 +121,7 @@ type part[T any] struct {
 func readPart[T any](ctx context.Context, f io.ReaderAt, size, start, end int64, opt ReaderOptions, work func(*Record) (T, error)) (p part[T]) {
 	opt.Offset = start
 	r := NewReader(io.NewSectionReader(f, start, size-start), opt)
+	defer r.raw.forget()
 	if start > 0 {
 		r.kind = gzipped
 	}
