@@ -9,8 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"mirrorwatch/archive"
@@ -95,15 +97,36 @@ func (d *data) snapshot(ctx context.Context, row survey.SnapshotRow) (s survey.S
 // memory gives the crawler what earlier runs left.
 type memory struct{ *data }
 
+// sameVisit is how far apart visits of one check may lie: the primary's version then goes before a mirror's.
+const sameVisit = 10 * time.Minute
+
+// Versions takes what could serve as a reference: from the primary every version of the article, so that an edit of its own
+// becomes the newest version once it was seen; from other mirrors only what was judged to be the article unchanged.
 func (m memory) Versions(ctx context.Context, a survey.Article, limit int) ([]crawler.Version, error) {
-	rows, err := m.history.Versions(ctx, a.Site, a.URL, 4*limit)
+	rows, err := m.history.Snapshots(ctx, history.SnapshotQuery{Site: a.Site, Article: a.URL, Limit: 8 * limit})
 	if err != nil {
 		return nil, err
 	}
+	u, err := url.Parse(a.URL)
+	if err != nil {
+		return nil, err
+	}
+	primary := survey.MirrorName(u)
+	rows = slices.DeleteFunc(rows, func(r survey.SnapshotRow) bool {
+		return r.Flagged || !restorable(r) || r.Verdict == survey.Truncated || r.Mirror != primary && r.State != survey.Up
+	})
+	if at := slices.IndexFunc(rows, func(r survey.SnapshotRow) bool { return r.Mirror == primary }); at > 0 && rows[0].Last.Sub(rows[at].Last) < sameVisit {
+		newest := rows[at]
+		copy(rows[1:at+1], rows[:at])
+		rows[0] = newest
+	}
 	var out []crawler.Version
-	var last survey.Digest
+	seen := map[survey.Digest]bool{}
 	for _, row := range rows {
-		if row.Payload == last || len(out) == limit {
+		if len(out) == limit {
+			break
+		}
+		if seen[row.Payload] {
 			continue
 		}
 		snap, ok, err := m.snapshot(ctx, row)
@@ -113,8 +136,8 @@ func (m memory) Versions(ctx context.Context, a survey.Article, limit int) ([]cr
 		if !ok {
 			continue // forgotten or pruned
 		}
-		last = row.Payload
-		out = append(out, crawler.Version{Snapshot: snap, Admissible: !row.Flagged && row.State == survey.Up})
+		seen[row.Payload] = true
+		out = append(out, crawler.Version{Snapshot: snap, Admissible: true})
 	}
 	return out, nil
 }
