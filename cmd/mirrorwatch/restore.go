@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -174,15 +175,24 @@ func restorable(r survey.SnapshotRow) bool {
 	return false
 }
 
-// better reports whether a is the better snapshot: by state, then nearest to the time wanted (newest without one).
+// better reports whether a is the better snapshot: by state, then nearest to the time wanted (newest without one); of one
+// check, the primary's.
 func better(a, b survey.SnapshotRow, at time.Time) bool {
 	if ra, rb := rank(a), rank(b); ra != rb {
 		return ra < rb
+	}
+	if pa, pb := onItsPrimary(a), onItsPrimary(b); pa != pb && a.Time.Sub(b.Time).Abs() < sameVisit {
+		return pa // of one check, the primary's
 	}
 	if at.IsZero() {
 		return a.Time.After(b.Time)
 	}
 	return a.Time.Sub(at).Abs() < b.Time.Sub(at).Abs()
+}
+
+func onItsPrimary(r survey.SnapshotRow) bool {
+	u, err := url.Parse(r.Article)
+	return err == nil && survey.MirrorName(u) == r.Mirror
 }
 
 func rank(r survey.SnapshotRow) int {
