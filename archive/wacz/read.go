@@ -24,6 +24,13 @@ const (
 	maxLine     = 16 << 20
 )
 
+// maxInflated bounds what the deflated entries of one package may become together: players read WARCs that are stored, so
+// that honest packages deflate page lists and indexes only. A variable for tests.
+var maxInflated int64 = 8 << 30
+
+// ErrInflated is an entry that becomes longer than it may: longer than the directory says, or more than maxInflated.
+var ErrInflated = errors.New("wacz: the entry inflates beyond its bound")
+
 // Finding is something wrong with a file; the rest of it can still be read.
 type Finding struct {
 	Path    string `json:"path"`
@@ -37,10 +44,12 @@ func (f Finding) String() string { return f.Path + ": " + f.Kind + ": " + f.Mess
 type Reader struct {
 	Title    string
 	Version  string
+	MainPage string // py-wacz spells its member otherwise; both are read
 	Findings []Finding
 	files    map[string]*zip.File
 	order    []string
 	data     descriptor
+	inflated int64 // octets that came out of deflated entries so far
 }
 
 // Open reads the directory and the descriptor of a file of the given size. Names that leave the file's own folders,
@@ -54,6 +63,7 @@ func Open(r io.ReaderAt, size int64) (*Reader, error) {
 	if len(zr.File) > maxEntries {
 		return nil, fmt.Errorf("reading the ZIP directory: %d entries are more than %d", len(zr.File), maxEntries)
 	}
+	used := uint64(0)
 	for _, f := range zr.File {
 		switch {
 		case strings.HasSuffix(f.Name, "/"):
@@ -65,7 +75,13 @@ func Open(r io.ReaderAt, size int64) (*Reader, error) {
 			x.find(f.Name, "encrypted", "the entry is encrypted and left out")
 		case f.CompressedSize64 > uint64(size):
 			x.find(f.Name, "length", "the entry is longer than the file")
+		case used+f.CompressedSize64 > uint64(size):
+			// One octet of the file in several entries is how a small file becomes endless work.
+			x.find(f.Name, "overlap", "the entries are longer than the file together; this one is left out")
+		case f.UncompressedSize64 > uint64(maxInflated) && f.Method != zip.Store:
+			x.find(f.Name, "inflates", fmt.Sprintf("the entry says it inflates to %d octets; it is left out", f.UncompressedSize64))
 		default:
+			used += f.CompressedSize64
 			x.files[f.Name] = f
 			x.order = append(x.order, f.Name)
 		}
@@ -79,7 +95,7 @@ func Open(r io.ReaderAt, size int64) (*Reader, error) {
 		x.find("datapackage.json", "malformed", err.Error())
 		return x, nil
 	}
-	x.Title, x.Version = x.data.Title, x.data.WACZVersion
+	x.Title, x.Version, x.MainPage = x.data.Title, x.data.WACZVersion, x.data.MainPageURL
 	return x, nil
 }
 
@@ -101,12 +117,37 @@ func safePath(name string) bool {
 	return true
 }
 
+// open opens an entry. What a deflated one becomes is bounded by its size in the directory and by maxInflated.
+func (x *Reader) open(f *zip.File) (io.ReadCloser, error) {
+	r, err := f.Open()
+	if err != nil || f.Method == zip.Store {
+		return r, err
+	}
+	return &inflating{ReadCloser: r, x: x, left: int64(f.UncompressedSize64)}, nil // Open saw that it is no more than maxInflated
+}
+
+type inflating struct {
+	io.ReadCloser
+	x    *Reader
+	left int64
+}
+
+func (i *inflating) Read(p []byte) (int, error) {
+	n, err := i.ReadCloser.Read(p)
+	i.left -= int64(n)
+	i.x.inflated += int64(n)
+	if i.left < 0 || i.x.inflated > maxInflated {
+		return 0, ErrInflated
+	}
+	return n, err
+}
+
 func (x *Reader) document(name string) ([]byte, error) {
 	f := x.files[name]
 	if f == nil {
 		return nil, errors.New("there is no such entry")
 	}
-	r, err := f.Open()
+	r, err := x.open(f)
 	if err != nil {
 		return nil, err
 	}
@@ -123,12 +164,16 @@ func (x *Reader) WARCs() []string {
 	var names []string
 	for _, n := range x.order {
 		rest, ok := strings.CutPrefix(n, "archive/")
-		if ok && !strings.Contains(rest, "/") && (strings.HasSuffix(rest, ".warc") || strings.HasSuffix(rest, ".warc.gz") || strings.HasSuffix(rest, ".warc.zst") ||
-			strings.HasSuffix(rest, ".arc") || strings.HasSuffix(rest, ".arc.gz")) {
+		if ok && isWARC(rest) {
 			names = append(names, rest)
 		}
 	}
 	return names
+}
+
+func isWARC(name string) bool {
+	return !strings.Contains(name, "/") && (strings.HasSuffix(name, ".warc") || strings.HasSuffix(name, ".warc.gz") || strings.HasSuffix(name, ".warc.zst") ||
+		strings.HasSuffix(name, ".arc") || strings.HasSuffix(name, ".arc.gz"))
 }
 
 // OpenWARC opens one of WARCs; whoever calls closes it.
@@ -137,29 +182,37 @@ func (x *Reader) OpenWARC(name string) (io.ReadCloser, error) {
 	if f == nil {
 		return nil, fmt.Errorf("opening %q: there is no such WARC in the package", name)
 	}
-	return f.Open()
+	return x.open(f)
 }
 
-// Pages returns the entries of pages.jsonl. A line that cannot be read is a finding.
+// Pages returns the entries of pages.jsonl, then those of extraPages.jsonl when there is one. A line that cannot be read
+// is a finding.
 func (x *Reader) Pages() []Page {
-	f := x.files["pages/pages.jsonl"]
-	if f == nil {
-		x.find("pages/pages.jsonl", "missing", "there is no page list")
-		return nil
+	pages := x.pages("pages/pages.jsonl", nil)
+	if x.files["pages/extraPages.jsonl"] != nil {
+		pages = x.pages("pages/extraPages.jsonl", pages)
 	}
-	r, err := f.Open()
+	return pages
+}
+
+func (x *Reader) pages(name string, pages []Page) []Page {
+	f := x.files[name]
+	if f == nil {
+		x.find(name, "missing", "there is no page list")
+		return pages
+	}
+	r, err := x.open(f)
 	if err != nil {
-		x.find("pages/pages.jsonl", "damaged", err.Error())
-		return nil
+		x.find(name, "damaged", err.Error())
+		return pages
 	}
 	defer r.Close()
 	s := bufio.NewScanner(io.LimitReader(r, maxDocument))
-	s.Buffer(make([]byte, 64<<10), maxLine)
-	var pages []Page
+	s.Buffer(nil, maxLine)
 	for n := 1; s.Scan(); n++ {
 		var l pageLine
 		if err := json.Unmarshal(s.Bytes(), &l); err != nil {
-			x.find("pages/pages.jsonl", "malformed", fmt.Sprintf("line %d: %v", n, err))
+			x.find(name, "malformed", fmt.Sprintf("line %d: %v", n, err))
 			continue
 		}
 		if n == 1 && l.URL == "" {
@@ -167,12 +220,12 @@ func (x *Reader) Pages() []Page {
 		}
 		t, err := time.Parse(time.RFC3339, l.TS)
 		if err != nil {
-			x.find("pages/pages.jsonl", "malformed", fmt.Sprintf("line %d: ts %q", n, l.TS))
+			x.find(name, "malformed", fmt.Sprintf("line %d: ts %q", n, l.TS))
 		}
 		pages = append(pages, Page{ID: l.ID, URL: l.URL, Time: t.UTC(), Title: l.Title, Text: l.Text})
 	}
 	if err := s.Err(); err != nil {
-		x.find("pages/pages.jsonl", "damaged", err.Error())
+		x.find(name, "damaged", err.Error())
 	}
 	return pages
 }
@@ -197,15 +250,20 @@ func (x *Reader) Verify() []Finding {
 			x.find(r.Path, "compressed", "a WARC must be stored, or players cannot read records by range")
 		}
 		sum := sha256.New()
-		rd, err := f.Open()
+		rd, err := x.open(f)
 		var n int64
 		if err == nil {
-			n, err = io.Copy(sum, rd)
+			// One octet more than the descriptor says is enough to know that it is wrong.
+			n, err = io.Copy(sum, io.LimitReader(rd, min(max(r.Bytes, 0), 1<<62)+1))
 			_ = rd.Close()
 		}
 		switch got := hex.EncodeToString(sum.Sum(nil)); {
+		case errors.Is(err, ErrInflated):
+			x.find(r.Path, "inflates", "the entry inflates beyond what the directory says or a package may hold")
 		case err != nil:
 			x.find(r.Path, "damaged", err.Error())
+		case n > r.Bytes:
+			x.find(r.Path, "length", fmt.Sprintf("more than the %d octets that the descriptor says", r.Bytes))
 		case n != r.Bytes:
 			x.find(r.Path, "length", fmt.Sprintf("%d octets, the descriptor says %d", n, r.Bytes))
 		case !strings.HasPrefix(r.Hash, "sha256:"):
@@ -218,6 +276,15 @@ func (x *Reader) Verify() []Finding {
 		if !listed[n] {
 			x.find(n, "not-listed", "in the package, but not in the descriptor")
 		}
+		if strings.HasPrefix(n, "archive/") && !isWARC(strings.TrimPrefix(n, "archive/")) {
+			x.find(n, "not-a-warc", "archive/ is for WARC files alone")
+		}
+	}
+	if len(x.data.Resources) > 0 && x.data.Profile != "data-package" {
+		x.find("datapackage.json", "profile", fmt.Sprintf("%q: players load data-package only", x.data.Profile))
+	}
+	if x.files["pages/pages.jsonl"] == nil {
+		x.find("pages/pages.jsonl", "missing", "without a page list players open a page by its address only")
 	}
 	x.verifyDigest()
 	return x.Findings[before:]
@@ -242,7 +309,11 @@ func (x *Reader) verifyDigest() {
 	if got := hashOf(doc); d.Hash != got {
 		x.find(name, "digest", "datapackage.json is "+got+", the digest says "+d.Hash)
 	}
-	if d.SignedData != nil && d.SignedData.PublicKey != "" {
+	switch {
+	case d.SignedData == nil:
+	case d.SignedData.PublicKey == "":
+		x.find(name, "not-checked", "the signature is of a domain, which needs its certificates checked")
+	default:
 		if err := verifySignature(d.SignedData, d.Hash); err != nil {
 			x.find(name, "signature", err.Error())
 		}

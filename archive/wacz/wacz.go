@@ -24,8 +24,10 @@ import (
 	"iter"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -116,10 +118,15 @@ func Write(w io.Writer, p Package) error {
 	z := &packer{zip: zip.NewWriter(w)}
 	seen := map[string]bool{}
 	for _, f := range p.WARCs {
-		if !plainName(f.Name) || seen[f.Name] {
+		// Resource names are lower case (Z2), so that names that differ in case only would be the same.
+		if !plainName(f.Name) || !utf8.ValidString(f.Name) || seen[strings.ToLower(f.Name)] {
 			return fmt.Errorf("packing %q: a WARC's name is one plain file name, once", f.Name)
 		}
-		seen[f.Name] = true
+		if !strings.HasSuffix(f.Name, ".warc") && !strings.HasSuffix(f.Name, ".warc.gz") {
+			return fmt.Errorf("packing %q: only .warc and .warc.gz belong into a package", f.Name)
+		}
+		seen[strings.ToLower(f.Name)] = true
+		z.names = append(z.names, f.Name)
 		if err := z.store("archive/"+f.Name, f.Open); err != nil {
 			return err
 		}
@@ -165,6 +172,7 @@ func Write(w io.Writer, p Package) error {
 type packer struct {
 	zip       *zip.Writer
 	resources []resource
+	names     []string // of the WARCs
 }
 
 // store adds an entry uncompressed with its size and checksum known before its octets, so that no data descriptor is
@@ -176,6 +184,9 @@ func (z *packer) store(name string, open func() (io.ReadCloser, error)) error {
 		return fmt.Errorf("packing %q: %w", name, err)
 	}
 	h := &zip.FileHeader{Name: name, Method: zip.Store, CRC32: crc.Sum32(), CompressedSize64: uint64(n), UncompressedSize64: uint64(n)}
+	if strings.IndexFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+		h.Flags |= 0x800 // the name is UTF-8 (Z5)
+	}
 	w, err := z.zip.CreateRaw(h)
 	if err != nil {
 		return fmt.Errorf("packing %q: %w", name, err)
@@ -211,14 +222,20 @@ func (z *packer) index(p Package) error {
 		return err
 	}
 	defer func() { _ = plain.Close(); _ = os.Remove(plain.Name()) }()
-	var buf []byte
+	var buf, last []byte
 	var size int64
 	bw := bufio.NewWriter(plain)
 	for line, err := range p.Index {
 		if err != nil {
 			return fmt.Errorf("packing the index: %w", err)
 		}
-		buf = line.Append(buf[:0])
+		if !slices.Contains(z.names, line.Filename) {
+			return fmt.Errorf("packing the index: a line of %q names %q, which is not packed", line.URL, line.Filename)
+		}
+		buf, last = line.Append(last[:0]), buf
+		if bytes.Compare(buf, last) < 0 {
+			return fmt.Errorf("packing the index: the line of %q stands in the wrong order", line.URL)
+		}
 		size += int64(len(buf))
 		if _, err := bw.Write(buf); err != nil {
 			return err
