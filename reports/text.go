@@ -28,7 +28,13 @@ func Text(w io.Writer, r survey.Report, opt TextOptions) error {
 	out := bufio.NewWriter(w)
 	p := painter{opt.Colour}
 	state, sentence := Sentence(r)
-	fmt.Fprintf(out, "%s %s\n", p.state(state, mark(state)), Visible(sentence, 2000))
+	for i, line := range wrap(Visible(sentence, 2000), opt.Width-2) {
+		if i == 0 {
+			fmt.Fprintf(out, "%s %s\n", p.state(state, mark(state)), line)
+		} else {
+			fmt.Fprintf(out, "  %s\n", line)
+		}
+	}
 	fmt.Fprintf(out, "%s, %s\n", utc(r.Run.Started), p.faint("run "+Visible(string(r.Run.ID), 60)))
 	if len(r.Run.VoidVantages) > 0 && !r.Run.Void {
 		fmt.Fprintf(out, "No word from %s: its own network was down.\n", Visible(strings.Join(r.Run.VoidVantages, ", "), 200))
@@ -56,14 +62,16 @@ func Text(w io.Writer, r survey.Report, opt TextOptions) error {
 		}
 	}
 	if len(r.Candidates) > 0 {
-		fmt.Fprintf(out, "\nOther addresses that pages announce (not visited; to check one, give it with --mirror):\n")
-		for i, c := range r.Candidates {
+		fmt.Fprintln(out)
+		hosts := announced(r)
+		for i, h := range hosts {
 			if i == 20 {
-				fmt.Fprintf(out, "  and %d more\n", len(r.Candidates)-20)
+				fmt.Fprintf(out, textAndMore+"\n", len(hosts)-20)
 				break
 			}
-			fmt.Fprintf(out, "  %s  %s\n", Visible(string(c.Host), 100), p.faint("“"+Visible(c.Evidence, 160)+"”"))
+			fmt.Fprintf(out, textAnnounced+"\n", Visible(h, 100))
 		}
+		fmt.Fprintln(out, p.faint(textAnnouncedHint))
 	}
 	if opt.Report != "" {
 		fmt.Fprintf(out, "\nReport: %s\n", Visible(opt.Report, 0))
@@ -95,6 +103,9 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 			why = reasonText[survey.ReasonVoid]
 		}
 		s := stateOf(f, void)
+		if s == survey.Up {
+			why = "" // the verdict says it
+		}
 		rows = append(rows, []string{name, mark(s) + " " + string(s), Visible(verdictWords(f), 60), why})
 	}
 	var width [3]int
@@ -104,6 +115,10 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 		}
 	}
 	indent := 2 + width[0] + 2 + width[1] + 2 + width[2] + 2
+	below := opt.Width-indent < 44 // too narrow for a column: reasons stand on lines of their own
+	if below {
+		rows[0][3] = ""
+	}
 	for n, row := range rows {
 		var b strings.Builder
 		for i := range width {
@@ -116,13 +131,21 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 			}
 			b.WriteString(cell)
 		}
-		why := wrap(row[3], max(opt.Width-indent, 24))
-		if n == 0 {
-			why[0] = p.faint(why[0])
-		}
-		fmt.Fprintf(out, "  %s%s\n", b.String(), why[0])
-		for _, more := range why[1:] {
-			fmt.Fprintf(out, "%s%s\n", strings.Repeat(" ", indent), more)
+		switch {
+		case below:
+			fmt.Fprintf(out, "  %s\n", strings.TrimRight(b.String(), " "))
+			if row[3] != "" {
+				folded(out, "      ", row[3], opt.Width)
+			}
+		default:
+			why := wrap(row[3], opt.Width-indent)
+			if n == 0 {
+				why[0] = p.faint(why[0])
+			}
+			fmt.Fprintf(out, "%s\n", strings.TrimRight("  "+b.String()+why[0], " "))
+			for _, more := range why[1:] {
+				fmt.Fprintf(out, "%s%s\n", strings.Repeat(" ", indent), more)
+			}
 		}
 		if n > 0 {
 			for i, ch := range c.Mirrors[n-1].Changes {
@@ -130,34 +153,122 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 					fmt.Fprintf(out, "      and %s\n", plural(len(c.Mirrors[n-1].Changes)-3, "more change", "more changes"))
 					break
 				}
-				fmt.Fprintf(out, "      %s %s\n", p.faint(Visible(spaced(ch.Kind), 60)+":"), changeLine(ch, p))
+				changeLines(out, ch, p, opt.Width)
 			}
 		}
 	}
-	for _, k := range c.Conclusions {
-		where := ""
-		if k.Vantage != "" {
-			where = " @" + Visible(k.Vantage, 30)
+	said := conclusions(c)
+	for i, k := range said {
+		if i == 50 {
+			fmt.Fprintf(out, textAndMore+"\n", len(said)-i)
+			break
 		}
-		fmt.Fprintf(out, "  → %s%s: %s (%s confidence; %s)\n", Visible(string(k.Mirror), 60), where, Visible(spaced(k.Say), 200), Visible(string(k.Confidence), 20), Visible(spaced(k.Why), 300))
+		name := Visible(string(k.Mirror), 60)
+		if k.Vantage != "" && vantages {
+			name += " @" + Visible(k.Vantage, 30)
+		}
+		folded(out, "  → ", fmt.Sprintf("%s: %s (%s confidence). %s", name, Visible(spaced(k.Say), 200), Visible(string(k.Confidence), 20), Visible(k.Why, 400)), opt.Width)
 	}
 	for i := range c.Mirrors {
-		if cmd := restoreCommand(opt.Command, opt.DataDir, &c.Mirrors[i], c.URL); cmd != "" && c.Mirrors[i].State == survey.Up {
-			fmt.Fprintf(out, "  %s %s\n", p.faint("archived:"), cmd)
+		if c.Mirrors[i].Snapshot != nil {
+			fmt.Fprintf(out, "  %s %s\n", p.faint(textRestore), shortRestore(opt.Command, opt.DataDir, c.URL))
 			break
 		}
 	}
 }
 
-func changeLine(ch survey.Change, p painter) string {
-	var parts []string
-	if ch.Reference != "" {
-		parts = append(parts, p.state(survey.Down, "− "+Visible(ch.Reference, 120)))
+// folded writes text behind a mark, further lines as deep as the text begins.
+func folded(out io.Writer, mark, text string, width int) {
+	indent := utf8.RuneCountInString(mark)
+	for i, line := range wrap(text, max(width-indent, 24)) {
+		if i == 1 {
+			mark = strings.Repeat(" ", indent)
+		}
+		fmt.Fprintf(out, "%s%s\n", mark, line)
 	}
-	if ch.Candidate != "" {
-		parts = append(parts, p.state(survey.Up, "+ "+Visible(ch.Candidate, 120)))
+}
+
+// shortRestore is the command that gives the best copy of an article back; the page names the one for each snapshot.
+func shortRestore(command, data, article string) string {
+	if command == "" {
+		command = "mirrorwatch"
 	}
-	return strings.Join(parts, "  ")
+	line := command + " restore " + shellWord(Visible(article, 0)) + " --to DIR"
+	if data != "" {
+		line += " --data " + shellWord(Visible(data, 0))
+	}
+	return line
+}
+
+// announced are the hosts that pages of the run announce, each once, in the run's order.
+func announced(r survey.Report) (hosts []string) {
+	seen := map[string]bool{}
+	for _, c := range r.Candidates {
+		if !seen[c.Host] {
+			seen[c.Host] = true
+			hosts = append(hosts, c.Host)
+		}
+	}
+	return hosts
+}
+
+// conclusions are those of the check that say more than the states beside them: all when several vantages looked, else
+// what is neither available nor plainly bad.
+func conclusions(c *survey.Check) []survey.Conclusion {
+	vantages := map[string]bool{}
+	state := map[survey.Host]survey.State{}
+	for i := range c.Mirrors {
+		vantages[c.Mirrors[i].Vantage] = true
+		state[c.Mirrors[i].Mirror] = c.Mirrors[i].State
+	}
+	if len(vantages) > 1 {
+		return c.Conclusions
+	}
+	var more []survey.Conclusion
+	for _, k := range c.Conclusions {
+		switch k.Say {
+		case "available", "degraded", "down", "cannot tell":
+			continue
+		}
+		if state[k.Mirror] == survey.Unknown {
+			continue // the table names the reason
+		}
+		more = append(more, k)
+	}
+	return more
+}
+
+// changeLines writes a change on one line where it fits, else the two sides on lines of their own.
+func changeLines(out io.Writer, ch survey.Change, p painter, width int) {
+	kind, was, is := Visible(spaced(ch.Kind), 60)+":", Visible(ch.Reference, 160), Visible(ch.Candidate, 160)
+	n := 6 + utf8.RuneCountInString(kind) + 3 + utf8.RuneCountInString(was) + 4 + utf8.RuneCountInString(is)
+	var sides []string
+	if was != "" {
+		sides = append(sides, p.state(survey.Down, "− "+was))
+	}
+	if is != "" {
+		sides = append(sides, p.state(survey.Up, "+ "+is))
+	}
+	if n <= width {
+		fmt.Fprintf(out, "      %s %s\n", p.faint(kind), strings.Join(sides, "  "))
+		return
+	}
+	fmt.Fprintf(out, "      %s\n", p.faint(kind))
+	for _, side := range []struct {
+		mark, text string
+		state      survey.State
+	}{{"−", was, survey.Down}, {"+", is, survey.Up}} {
+		if side.text == "" {
+			continue
+		}
+		for i, line := range wrap(side.text, max(width-10, 24)) {
+			mark := side.mark
+			if i > 0 {
+				mark = " "
+			}
+			fmt.Fprintf(out, "        %s\n", p.state(side.state, mark+" "+line))
+		}
+	}
 }
 
 func brokenLinks(r survey.Report) int {

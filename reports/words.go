@@ -11,6 +11,13 @@ import (
 
 // This file is the catalogue of English texts: a translation replaces it.
 
+const (
+	textAndMore       = "  and %d more"
+	textAnnounced     = "announced, not visited: %s"
+	textAnnouncedHint = "  (to check such an address, give it with --mirror)"
+	textRestore       = "from the archive:"
+)
+
 // mark is a state's sign where colour is not enough.
 func mark(s survey.State) string {
 	switch s {
@@ -123,7 +130,7 @@ func verdictWords(f *survey.Finding) string {
 		t = spaced(string(f.Verdict.Verdict))
 	}
 	switch {
-	case f.Kind != nil && *f.Kind != "":
+	case f.Kind != nil && *f.Kind != "" && *f.Kind != "cut": // "cut short (cut)"
 		t += " (" + spaced(*f.Kind) + ")"
 	case f.By != nil && *f.By == survey.ByReference:
 		t += " (is the reference)"

@@ -25,6 +25,7 @@ import (
 	"mirrorwatch/crawler/compare"
 	"mirrorwatch/crawler/survey"
 	"mirrorwatch/crawler/wire"
+	"mirrorwatch/reports"
 )
 
 // defaultCanaries are asked when nothing else is said: two well-known names of different operators.
@@ -481,12 +482,12 @@ func (j *job) vantages() []survey.Vantage {
 // print writes the document in the format asked for, to stdout or --out.
 func (j *job) print(w *world, doc survey.Report, page string) error {
 	if j.settings.Out != "" && j.settings.Out != "-" {
-		return writeWhole(j.settings.Out, func(f *os.File) error { return writeAs(f, j.settings.Format, doc, j.dir, page, false) })
+		return writeWhole(j.settings.Out, func(f *os.File) error { return writeAs(f, j.settings.Format, doc, j.dir, page, reports.TextOptions{}) })
 	}
 	if j.settings.QuietUnlessChanged && !changed(doc) {
 		return nil
 	}
-	return writeAs(w.stdout, j.settings.Format, doc, j.dir, page, w.colour)
+	return writeAs(w.stdout, j.settings.Format, doc, j.dir, page, w.look())
 }
 
 // changed reports whether the run saw a state begin, or a mirror other than up for the first time.

@@ -10,6 +10,9 @@ import (
 	_ "time/tzdata" // zones of sites files work on machines without a zone database
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"mirrorwatch/reports"
 )
 
 // world is what the command touches outside itself: tests hand in their own.
@@ -20,6 +23,21 @@ type world struct {
 	now            func() time.Time
 	colour         bool // stdout is a terminal and NO_COLOR is not set
 	terminal       bool // stderr is a terminal
+	width          int  // columns of stdout's terminal, 0 when there is none
+}
+
+// look is how text on stdout may be shaped.
+func (w *world) look() reports.TextOptions {
+	return reports.TextOptions{Colour: w.colour, Width: w.width}
+}
+
+// columns is the width of the terminal behind f, 0 when that is none.
+func columns(f *os.File) int {
+	n, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func main() {
@@ -27,6 +45,7 @@ func main() {
 		stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ, now: time.Now,
 		colour:   isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "",
 		terminal: isTerminal(os.Stderr),
+		width:    columns(os.Stdout),
 	}))
 }
 

@@ -71,7 +71,7 @@ func publish(ctx context.Context, d *data, now time.Time) (string, error) {
 var formats = []string{"text", "json", "jsonl", "csv", "junit", "markdown"}
 
 // writeAs writes the document in one of formats. page is the HTML report's path, named at the end of the text.
-func writeAs(out io.Writer, format string, doc survey.Report, dir, page string, colour bool) error {
+func writeAs(out io.Writer, format string, doc survey.Report, dir, page string, look reports.TextOptions) error {
 	switch format {
 	case "json":
 		return reports.JSON(out, doc)
@@ -84,7 +84,8 @@ func writeAs(out io.Writer, format string, doc survey.Report, dir, page string, 
 	case "markdown":
 		return reports.Markdown(out, doc)
 	}
-	return reports.Text(out, doc, reports.TextOptions{Colour: colour, Report: page, Command: "mirrorwatch", DataDir: shownDir(dir)})
+	look.Report, look.Command, look.DataDir = page, "mirrorwatch", shownDir(dir)
+	return reports.Text(out, doc, look)
 }
 
 // shownDir is the folder as restore commands must name it: not at all when it is the default.

@@ -62,7 +62,7 @@ func writeReport(c *cli.Context, w *world) (err error) {
 		}
 		return err
 	}
-	write := func(f interface{ Write([]byte) (int, error) }, colour bool) error {
+	write := func(f interface{ Write([]byte) (int, error) }, look reports.TextOptions) error {
 		if format == "html" {
 			v, err := view(c.Context, d, doc, w.now())
 			if err != nil {
@@ -70,10 +70,10 @@ func writeReport(c *cli.Context, w *world) (err error) {
 			}
 			return reports.HTML(f, v)
 		}
-		return writeAs(f, format, doc, d.dir, "", colour)
+		return writeAs(f, format, doc, d.dir, "", look)
 	}
 	if out == "" || out == "-" {
-		return write(w.stdout, w.colour)
+		return write(w.stdout, w.look())
 	}
-	return writeWhole(out, func(f *os.File) error { return write(f, false) })
+	return writeWhole(out, func(f *os.File) error { return write(f, reports.TextOptions{}) })
 }

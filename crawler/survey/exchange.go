@@ -150,7 +150,7 @@ type TLS struct {
 	ALPN     string    `json:"alpn,omitempty"`
 	SNI      string    `json:"sni,omitempty"`
 	Verified bool      `json:"verified"`
-	NotAfter time.Time `json:"not_after,omitzero"`
+	NotAfter time.Time `json:"not_after"` // zero, null in JSON: not known
 	Issuer   string    `json:"issuer"`
 	SHA256   string    `json:"sha256"` // of the leaf certificate, hex
 	// Problem is the verification error's text when Verified is false.

@@ -139,6 +139,19 @@ func (r Run) MarshalJSON() ([]byte, error) {
 	return json.Marshal(out)
 }
 
+// MarshalJSON writes a certificate whose end is not known with "not_after": null.
+func (t TLS) MarshalJSON() ([]byte, error) {
+	type plain TLS
+	out := struct {
+		plain
+		NotAfter *time.Time `json:"not_after"`
+	}{plain: plain(t)}
+	if !t.NotAfter.IsZero() {
+		out.NotAfter = &t.NotAfter
+	}
+	return json.Marshal(out)
+}
+
 // WithLists returns a copy of r in which every list that the JSON document shows as a list is one: nil becomes empty.
 // r itself is left alone.
 func (r Report) WithLists() Report {
