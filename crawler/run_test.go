@@ -98,7 +98,7 @@ func TestSituations(t *testing.T) {
 		{"429", func(w *testWorld) { w.serve(mirror, page(429, "<h1>Too many requests</h1>")) },
 			survey.StageHTTP, survey.RateLimited, survey.Undetermined, survey.Unknown},
 		{"redirect loop", func(w *testWorld) {
-			w.serve(mirror, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, r.URL.Path, 302) }))
+			w.serve(mirror, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, r.URL.Path, http.StatusFound) }))
 		}, survey.StageHTTP, survey.RedirectLoop, survey.FetchFailed, survey.Down},
 		{"302 without Location", func(w *testWorld) { w.raw(mirror, "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n") },
 			survey.StageHTTP, survey.BadLocation, survey.FetchFailed, survey.Down},
@@ -106,10 +106,12 @@ func TestSituations(t *testing.T) {
 			w.raw(mirror, "HTTP/1.1 302 Found\r\nLocation: http://\r\nContent-Length: 0\r\n\r\n")
 		}, survey.StageHTTP, survey.BadLocation, survey.FetchFailed, survey.Down},
 		{"redirect to the home page", func(w *testWorld) {
-			w.serve(mirror, newspaper{host: mirror, extra: map[string]http.HandlerFunc{articlePath: func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/", 302) }}})
+			w.serve(mirror, newspaper{host: mirror, extra: map[string]http.HandlerFunc{articlePath: func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/", http.StatusFound) }}})
 		}, survey.StageContent, survey.OK, survey.Interstitial, survey.Down},
 		{"redirect to localhost's other port", func(w *testWorld) {
-			w.serve(mirror, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "http://127.0.0.1:6379/", 302) }))
+			w.serve(mirror, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				http.Redirect(rw, r, "http://127.0.0.1:6379/", http.StatusFound)
+			}))
 		}, survey.StageConnect, survey.GuardRefused, survey.FetchFailed, survey.Down},
 		{"empty body", func(w *testWorld) { w.serve(mirror, page(200, "")) },
 			survey.StageBody, survey.BodyEmpty, survey.FetchFailed, survey.Down},
@@ -118,7 +120,7 @@ func TestSituations(t *testing.T) {
 			w.serve(mirror, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				if _, err := r.Cookie("seen"); err != nil && r.URL.Path == articlePath {
 					http.SetCookie(rw, &http.Cookie{Name: "seen", Value: "1", Path: "/"})
-					http.Redirect(rw, r, r.URL.Path, 302)
+					http.Redirect(rw, r, r.URL.Path, http.StatusFound)
 					return
 				}
 				paper.ServeHTTP(rw, r)

@@ -257,9 +257,7 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 	if set.Retries == 0 {
 		sp.Settings.Retries = -1
 	}
-	for _, v := range j.file.VantageList(set) {
-		sp.Vantages = append(sp.Vantages, v)
-	}
+	sp.Vantages = j.file.VantageList(set)
 	if st != nil {
 		for _, p := range st.Paths() {
 			sp.Paths = append(sp.Paths, crawler.PathRule{From: p.From, To: p.To, Mirror: p.Mirror})

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mirrorwatch/archive/warc"
 	"mirrorwatch/crawler/survey"
 )
 
@@ -78,6 +79,9 @@ func TestAnEditIsNewsOnce(t *testing.T) {
 	if code, r := look(); code != exitOK {
 		t.Fatalf("first run: status %d, %+v", code, r.Summary)
 	}
+	if whole, revisits := recordsOfPayload(t, dir, primary.URL+"/2026/story-12345"); whole != 1 || revisits < 1 {
+		t.Errorf("two equal mirrors cost %d whole records and %d revisits, want one body", whole, revisits)
+	}
 	edited.Store(true)
 	code, r := look()
 	if f := verdict(r, 0); code != exitFound || f.Verdict.Verdict != survey.Altered {
@@ -90,4 +94,28 @@ func TestAnEditIsNewsOnce(t *testing.T) {
 	if f := verdict(r, 1); code != exitOK && f.State == survey.Up || f.State == survey.Down {
 		t.Errorf("the mirror with the older text: status %d, %s %s (%v)", code, f.State, f.Verdict.Verdict, f.Reasons)
 	}
+}
+
+// recordsOfPayload counts the response and revisit records with the payload digest of the URL's response.
+func recordsOfPayload(t *testing.T, dir, url string) (whole, revisits int) {
+	t.Helper()
+	digests := map[string][2]int{}
+	want := ""
+	eachRecord(t, dir, func(h warc.Header, _ []byte) {
+		d := h.Get("WARC-Payload-Digest")
+		n := digests[d]
+		switch h.Type() {
+		case "response":
+			n[0]++
+		case "revisit":
+			n[1]++
+		default:
+			return
+		}
+		digests[d] = n
+		if h.TargetURI() == url {
+			want = d
+		}
+	})
+	return digests[want][0], digests[want][1]
 }

@@ -112,19 +112,38 @@ func rawServer(t *testing.T, answer string) *raw {
 }
 
 // blocks returns the blocks of all request records, and those of all response records; a revisit stands for its own head
-// and the payload it refers to, so those are left out of the comparison of octets.
+// and the payload it refers to.
 func blocks(t *testing.T, dir string) (requests, responses []string) {
+	t.Helper()
+	eachRecord(t, dir, func(h warc.Header, b []byte) {
+		switch h.Type() {
+		case "request":
+			requests = append(requests, string(b))
+		case "response":
+			responses = append(responses, string(b))
+		case "revisit":
+			if !strings.HasPrefix(responses[0], string(b)) {
+				t.Errorf("a revisit's head %q is not the response's", b)
+			}
+			responses = append(responses, responses[0])
+		}
+	})
+	return requests, responses
+}
+
+// eachRecord calls f for every record of the data folder's WARCs, in order.
+func eachRecord(t *testing.T, dir string, f func(h warc.Header, block []byte)) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "archive", "*.warc.gz"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no WARC: %v", err)
 	}
 	for _, name := range files {
-		f, err := os.Open(name)
+		file, err := os.Open(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := warc.NewReader(f, warc.ReaderOptions{})
+		r := warc.NewReader(file, warc.ReaderOptions{})
 		for {
 			rec, err := r.Next()
 			if errors.Is(err, io.EOF) {
@@ -137,21 +156,8 @@ func blocks(t *testing.T, dir string) (requests, responses []string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			switch rec.Header.Type() {
-			case "request":
-				requests = append(requests, string(b))
-			case "response":
-				responses = append(responses, string(b))
-			case "revisit":
-				head := string(b)
-				original := responses[0]
-				if !strings.HasPrefix(original, head) {
-					t.Errorf("a revisit's head %q is not the response's", head)
-				}
-				responses = append(responses, original)
-			}
+			f(rec.Header, b)
 		}
-		_ = f.Close()
+		_ = file.Close()
 	}
-	return requests, responses
 }

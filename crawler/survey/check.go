@@ -231,7 +231,7 @@ func Summarise(r Report) Summary {
 			}
 			old, seen := worst[f.Mirror]
 			switch {
-			case !seen, void[f.Vantage] == false && state.Rank() > old.Rank():
+			case !seen, !void[f.Vantage] && state.Rank() > old.Rank():
 				worst[f.Mirror] = state
 			}
 		}
