@@ -205,6 +205,13 @@ func (j *judge) view(i int, ref *reference) survey.Verdict {
 		say("%s", own[1])
 		return ver
 	}
+	if o.Stage == survey.StageProxy {
+		// What a proxy says is never an outcome of the site (classification.md 1.2).
+		ver.Verdict, ver.Confidence = survey.Undetermined, survey.Low
+		say("proxy")
+		say("The proxy did not bring us there (%s); that says nothing about the mirror.", strings.ReplaceAll(string(o.Outcome), "_", " "))
+		return ver
+	}
 	d := j.viewDoc(v)
 	if o.TLS != nil && !o.TLS.Verified {
 		j.unverified(v, d, ref, &ver)
