@@ -247,7 +247,7 @@ func suspicious(seats []*seat, j compare.Judgement) []*seat {
 func views(seats []*seat) []compare.View {
 	out := make([]compare.View, len(seats))
 	for i, s := range seats {
-		out[i] = compare.View{Observation: &s.visit.observation, Page: s.visit.page, Decoys: s.decoys}
+		out[i] = compare.View{Observation: &s.visit.observation, Page: s.visit.page, Decoys: s.decoys, Body: s.visit.body()}
 		if s.second != nil {
 			out[i].Second = s.second.page
 		}

@@ -266,6 +266,18 @@ func (out *visit) seeInsecure(c *chain) {
 	o.Notes = append(o.Notes, "fetched once more without verifying the certificate, only to see what kind of page stands there")
 }
 
+// maxJudged is how much of a page lists of fingerprints are held against.
+const maxJudged = 1 << 20
+
+// body is the decoded page that is judged; nil when there is none.
+func (out *visit) body() []byte {
+	if out.page == nil || out.chain == nil || out.chain.last() == nil {
+		return nil
+	}
+	b := out.chain.last().body
+	return b[:min(len(b), maxJudged)]
+}
+
 func failurePtr(s string) *string {
 	if s == "" {
 		return nil
@@ -293,7 +305,8 @@ func networkFailure(o survey.Outcome) bool {
 	return true
 }
 
-// keptHeaders are the response fields that page classes and reasons rest on.
+// keptHeaders are the response fields that page classes and reasons rest on. Of cookies only the names are kept, as
+// "name=; other=".
 func keptHeaders(ex *survey.Exchange) map[string]string {
 	kept := map[string]string{}
 	var cookies []string
@@ -301,7 +314,7 @@ func keptHeaders(ex *survey.Exchange) map[string]string {
 		name := strings.ToLower(f.Name)
 		if name == "set-cookie" {
 			cookie, _, _ := strings.Cut(f.Value, "=")
-			cookies = append(cookies, strings.TrimSpace(cookie))
+			cookies = append(cookies, strings.TrimSpace(cookie)+"=")
 			continue
 		}
 		if !telling(name) {
@@ -319,7 +332,7 @@ func keptHeaders(ex *survey.Exchange) map[string]string {
 		}
 	}
 	if len(cookies) > 0 {
-		kept["set-cookie-names"] = strings.Join(cookies[:min(len(cookies), 20)], " ")
+		kept["set-cookie"] = strings.Join(cookies[:min(len(cookies), 20)], "; ")
 	}
 	if len(kept) == 0 {
 		return nil
@@ -331,11 +344,11 @@ func telling(name string) bool {
 	switch name {
 	case "server", "via", "location", "link", "retry-after", "content-language", "last-modified", "etag", "age", "x-cache",
 		"x-robots-tag", "onion-location", "alt-svc", "www-authenticate", "content-type", "refresh", "date",
-		"cf-ray", "cf-mitigated", "cf-cache-status", "x-vercel-mitigated", "x-amzn-waf-action", "x-amz-cf-id",
-		"x-iinfo", "x-sucuri-id", "x-sucuri-block", "x-ddos-protection":
+		"cf-ray", "cf-mitigated", "cf-cache-status", "x-amzn-waf-action", "x-amz-cf-id",
+		"x-iinfo", "x-sucuri-id", "x-sucuri-block", "x-ddos-protection", "x-dd-b":
 		return true
 	}
-	for _, p := range []string{"x-datadome", "x-px", "x-kpsdk", "x-captcha", "x-adblock", "x-block"} {
+	for _, p := range []string{"x-vercel-", "x-datadome", "x-px", "x-kpsdk", "x-captcha", "x-adblock", "x-block"} {
 		if strings.HasPrefix(name, p) {
 			return true
 		}

@@ -16,14 +16,14 @@ import (
 
 // allowed is the import table: which of our packages each package may import. A package that is not here may not exist.
 var allowed = map[string][]string{
-	"crawler/survey":                   {},
-	"crawler/message":                  {"crawler/survey"},
-	"crawler/markup":                   {"crawler/survey"},
-	"crawler/content":                  {"crawler/survey", "crawler/message", "crawler/markup"},
-	"crawler/compare":                  {"crawler/survey", "crawler/content"},
-	"crawler/compare/internal/perturb": {"crawler/survey"},
-	"crawler/incident":                 {"crawler/survey"},
-	"crawler/wire":                     {"crawler/survey", "crawler/message"},
+	"crawler/survey":           {},
+	"crawler/message":          {"crawler/survey"},
+	"crawler/markup":           {"crawler/survey"},
+	"crawler/content":          {"crawler/survey", "crawler/message", "crawler/markup"},
+	"crawler/compare":          {"crawler/survey", "crawler/content"},
+	"crawler/internal/perturb": {"crawler/survey"},
+	"crawler/incident":         {"crawler/survey"},
+	"crawler/wire":             {"crawler/survey", "crawler/message"},
 	"crawler": {"crawler/survey", "crawler/message", "crawler/markup", "crawler/content", "crawler/compare", "crawler/incident",
 		"crawler/wire"},
 	"archive/warc":                    {},

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"mirrorwatch/crawler/compare/internal/perturb"
+	"mirrorwatch/crawler/internal/perturb"
 	"mirrorwatch/crawler/content"
 	"mirrorwatch/crawler/message"
 	"mirrorwatch/crawler/survey"
