@@ -59,6 +59,8 @@ type scanner struct {
 	shift   func(start, end int) (int, int)
 	counted int
 	line    int
+	tag     func(*Tag) bool // nil: nobody asks for tags
+	shown   Tag
 }
 
 // maxAttrs bounds the attributes looked at in one tag; browsers have no bound, pages rarely have twenty.
@@ -256,9 +258,15 @@ func (s *scanner) startTag(i int) int {
 		}
 		name = elements[string(buf[:n])]
 	}
+	nameEnd := i
 	next, ok := s.attributes(i)
 	if !ok {
 		return next
+	}
+	if s.tag != nil {
+		if s.show(start, nameEnd, next); s.stopped {
+			return next
+		}
 	}
 	if len(s.attrs) > 0 {
 		s.places(name)
