@@ -65,7 +65,37 @@ func (s *Set) cataloguePath() string {
 
 func (s *Set) path(name string) string { return filepath.Join(s.dir, name+s.suffix) }
 
+// ErrCatalogue is a catalogue that cannot be understood. All it says can be computed again from the WARCs.
+var ErrCatalogue = errors.New("cdxj: unreadable catalogue of merged files")
+
+// load reads the catalogue and the folder. A writer that merges meanwhile changes the catalogue before it removes what the
+// merged file covers: when the catalogue is another one after the folder was read, both are read again.
 func (s *Set) load() error {
+	for try := 0; ; try++ {
+		before := statOf(s.cataloguePath())
+		if err := s.loadOnce(); err != nil {
+			return err
+		}
+		if after := statOf(s.cataloguePath()); after == before || try == 5 {
+			return nil
+		}
+	}
+}
+
+type fileState struct {
+	size int64
+	mod  int64
+}
+
+func statOf(path string) fileState {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileState{-1, 0}
+	}
+	return fileState{info.Size(), info.ModTime().UnixNano()}
+}
+
+func (s *Set) loadOnce() error {
 	s.catalogue = catalogue{Merged: make(map[string][]string)}
 	s.files = make(map[string]bool)
 	b, err := os.ReadFile(s.cataloguePath())
@@ -75,7 +105,7 @@ func (s *Set) load() error {
 		return err
 	default:
 		if err := json.Unmarshal(b, &s.catalogue); err != nil {
-			return fmt.Errorf("reading %q: %w", s.cataloguePath(), err)
+			return fmt.Errorf("reading %q: %w: %w", s.cataloguePath(), ErrCatalogue, err)
 		}
 		if s.catalogue.Merged == nil {
 			s.catalogue.Merged = make(map[string][]string)
@@ -110,6 +140,23 @@ func (s *Set) Covers() []string {
 	}
 	return slices.Sorted(maps.Keys(all))
 }
+
+// Live returns the names, without suffix, of the files that together hold every line once.
+func (s *Set) Live() []string { return s.live() }
+
+// Merged returns which names each merged file covers.
+func (s *Set) Merged() map[string][]string {
+	merged := make(map[string][]string)
+	for file, names := range s.catalogue.Merged {
+		if s.files[file] {
+			merged[file] = slices.Clone(names)
+		}
+	}
+	return merged
+}
+
+// IsMerged reports whether the name, without suffix, is that of a merged file.
+func IsMerged(name string) bool { return strings.HasPrefix(name, mergedPrefix) }
 
 // live returns the files to be read: merged ones the catalogue knows, and small ones none of them covers.
 func (s *Set) live() []string {
@@ -203,11 +250,20 @@ func (s *Set) ripe() ([]string, error) {
 	return nil, nil
 }
 
-// merge writes one file of the group's lines that keep wants, then the catalogue.
-func (s *Set) merge(group []string, keep func(*Line) bool) error {
+// merge writes one file of the group's lines, but for those of the WARCs that are gone, then the catalogue.
+func (s *Set) merge(group []string, gone map[string]bool) error {
 	x := &Index{}
 	defer x.Close()
 	next := catalogue{Next: s.catalogue.Next + 1, Merged: maps.Clone(s.catalogue.Merged)}
+	for file := range next.Merged {
+		if !s.files[file] {
+			delete(next.Merged, file) // somebody took it away: what it covered is not covered
+		}
+	}
+	var keep func(*Line) bool
+	if len(gone) > 0 {
+		keep = func(l *Line) bool { return !gone[l.Filename] && !gone[nameOf(l.Filename)] }
+	}
 	var names []string
 	for _, name := range group {
 		f, err := OpenFile(s.path(name))
@@ -222,8 +278,12 @@ func (s *Set) merge(group []string, keep func(*Line) bool) error {
 			names = append(names, name)
 		}
 	}
+	names = slices.DeleteFunc(names, func(n string) bool { return gone[n] })
 	slices.Sort(names)
 	file := fmt.Sprintf("%s%08d", mergedPrefix, next.Next)
+	if len(names) == 0 {
+		return s.commit(next)
+	}
 	next.Merged[file] = slices.Compact(names)
 	err := s.opt.Write(s.path(file), func(w io.Writer) error {
 		_, err := MergeFunc(w, keep, x.files...)
@@ -260,13 +320,7 @@ func (s *Set) Drop(names ...string) error {
 		if !slices.ContainsFunc(covers, func(n string) bool { return gone[n] }) {
 			continue
 		}
-		if err := s.merge([]string{file}, func(l *Line) bool { return !gone[l.Filename] }); err != nil {
-			return err
-		}
-		// The new file is the one with the highest number.
-		latest := fmt.Sprintf("%s%08d", mergedPrefix, s.catalogue.Next)
-		s.catalogue.Merged[latest] = slices.DeleteFunc(s.catalogue.Merged[latest], func(n string) bool { return gone[n] })
-		if err := s.commit(s.catalogue); err != nil {
+		if err := s.merge([]string{file}, gone); err != nil {
 			return err
 		}
 	}
@@ -280,14 +334,22 @@ func (s *Set) Drop(names ...string) error {
 	return s.Sweep()
 }
 
+// nameOf cuts the endings off the name of a WARC: sets may be told the name with them or without.
+func nameOf(filename string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(filename, ".gz"), ".warc")
+}
+
 // Sweep removes files that a merged one covers, and merged ones the catalogue does not know, which a crash left.
 func (s *Set) Sweep() error {
 	if err := s.load(); err != nil {
 		return err
 	}
-	live := s.live()
+	live := make(map[string]bool)
+	for _, name := range s.live() {
+		live[name] = true
+	}
 	for name := range s.files {
-		if !slices.Contains(live, name) {
+		if !live[name] {
 			if err := s.opt.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
