@@ -33,6 +33,7 @@ type run struct {
 	decoys     decoys
 	requisites requisites
 	robots     robots
+	links      links
 	stop       Stop
 	last       sync.Mutex // guards Config.Done: one call at a time
 	closers    []io.Closer
@@ -58,6 +59,7 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Sink, cfg.Memory = lastingSink{cfg.Sink}, lastingMemory{cfg.Memory}
 	if stop.C == nil {
 		stop.C = make(chan struct{})
 	}
@@ -94,6 +96,7 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 			}
 		}
 	}
+	report.Links = r.links.report()
 	report.Run.Finished = r.now().UTC()
 	report.Run.Complete = err == nil && !r.stopped()
 	if r.stopped() {
@@ -108,11 +111,10 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 		return report, err
 	}
 	note := survey.Note{Kind: survey.NoteRun, URI: "urn:mirrorwatch:run:" + string(cfg.Run.ID), Date: report.Run.Finished, Body: body}
-	// The run's record is written even when the context has ended: an archive without it would look cut.
-	if _, err := r.Sink.Note(context.WithoutCancel(ctx), note); err != nil {
+	if _, err := r.Sink.Note(ctx, note); err != nil {
 		return report, err
 	}
-	return report, r.Sink.Commit(context.WithoutCancel(ctx))
+	return report, r.Sink.Commit(ctx)
 }
 
 // open makes the fetchers and canaries of a site's vantages. Sites that look through the same vantage with the same

@@ -21,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("MIRRORWATCH_AS_COMMAND") == "1" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"mirrorwatch": main})
 }
 
@@ -187,4 +190,16 @@ func lockCmd(ts *testscript.TestScript, _ bool, args []string) {
 
 func lockOptions() archive.Options {
 	return archive.Options{Run: newRunID(time.Now()), Tool: survey.Tool{Name: "mirrorwatch", Version: "test"}}
+}
+
+// command is the command as a process of its own, for tests that send signals.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), "MIRRORWATCH_AS_COMMAND=1", "NO_COLOR=1")
+	return cmd
 }
