@@ -10,20 +10,7 @@ import (
 
 // PutIncident saves an incident as it is now; the same ID again replaces it, acknowledgements apart.
 func (db *DB) PutIncident(ctx context.Context, in survey.IncidentRow) error {
-	doc := string(in.Doc)
-	if doc == "" {
-		doc = "{}"
-	}
-	return db.tx(ctx, "saving incident "+in.ID, func(t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO incidents (id, site, mirror, vantage, article, cause, state, started, opened, closed, acked, acked_by, doc)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-			ON CONFLICT (id) DO UPDATE SET cause = excluded.cause, state = excluded.state, opened = excluded.opened, closed = excluded.closed,
-				acked = COALESCE(excluded.acked, incidents.acked),
-				acked_by = CASE WHEN excluded.acked IS NULL THEN incidents.acked_by ELSE excluded.acked_by END, doc = excluded.doc`,
-			in.ID, in.Site, string(in.Mirror), in.Vantage, in.Article, in.Cause, in.State, micros(in.Started),
-			microsPtr(in.Opened), microsPtr(in.Closed), microsPtr(in.Acked), in.AckedBy, doc)
-		return err
-	})
+	return db.tx(ctx, "saving incident "+in.ID, func(t *tx) error { return putIncident(ctx, t, in) })
 }
 
 // Incidents returns the incidents that were not closed before since, newest first; limit 0 is 1000.
