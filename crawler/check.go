@@ -59,8 +59,11 @@ type seat struct {
 	visit    *visit
 	decoys   []compare.DecoyView
 	snapshot *survey.Snapshot
-	links    *survey.LinkCount
 	second   *visit
+
+	requisites []seenRequisite
+	links      *survey.LinkCount
+	hygiene    []survey.Hygiene
 }
 
 // check visits the article on every mirror from every vantage and judges what was seen.
@@ -86,9 +89,13 @@ func (r *run) check(ctx context.Context, sp SitePlan, a survey.Article) (Done, e
 		j = judge(c)
 	}
 
+	if done.Links, err = r.checkLinks(ctx, sp, a, seats, j); err != nil {
+		return done, err
+	}
+
 	done.Check = survey.Check{Site: sp.Site.Name, URL: a.URL, Reference: j.Reference, Mirrors: []survey.Finding{}, Conclusions: j.Conclusions}
 	for i, s := range seats {
-		f := survey.Finding{Observation: s.visit.observation, Verdict: j.Verdicts[i], Links: s.links, Hygiene: []survey.Hygiene{}}
+		f := survey.Finding{Observation: s.visit.observation, Verdict: j.Verdicts[i], Links: s.links, Hygiene: s.hygiene}
 		for _, d := range s.decoys {
 			f.Decoys = append(f.Decoys, d.Decoy)
 		}
@@ -188,11 +195,11 @@ func (r *run) keep(ctx context.Context, a survey.Article, s *seat) error {
 	if last == nil || last.capture.RecordID == "" || last.exchange.Status == 0 {
 		return nil
 	}
-	snap, links, err := r.requisites.snapshot(ctx, s.visitor, r.Config.Run.ID, a, s.visit, r.Memory)
+	snap, requisites, err := r.requisites.snapshot(ctx, s.visitor, r.Config.Run.ID, a, s.visit, r.Memory)
 	if err != nil {
 		return err
 	}
-	s.links = links
+	s.requisites = requisites
 	body, err := json.Marshal(snap)
 	if err != nil {
 		return err

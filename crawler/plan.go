@@ -35,6 +35,8 @@ type Memory interface {
 	Since(ctx context.Context, a survey.Article, m survey.Host, vantage string, s survey.State) (time.Time, bool, error)
 	// Failures returns the times of the earlier checks, newest first, without a break, that failed at the same stage.
 	Failures(ctx context.Context, a survey.Article, m survey.Host, vantage string) ([]time.Time, error)
+	// Links calls f for the newest answer of every known link of the site, until f returns false.
+	Links(ctx context.Context, site string, f func(KnownLink) bool) error
 }
 
 // Version is an archived version of an article.
@@ -59,6 +61,10 @@ type SitePlan struct {
 	// Canaries are URLs that must always work; none: failures count without them.
 	Canaries []string
 	Settings Settings
+	// LinkRules say how a status of matching links is taken; the first that fits holds.
+	LinkRules []LinkRule
+	// Baseline holds the broken links that are known; nil: none.
+	Baseline *Baseline
 	// Transport gives the transport of a vantage; it is asked once per vantage and run.
 	Transport func(v survey.Vantage) (http.RoundTripper, error)
 }
@@ -82,6 +88,15 @@ type Settings struct {
 	RequisitesEvery time.Duration // an unchanged page's requisites are fetched again after this; 24 h
 	Media           string        // none, head, all; head
 	IgnoreRobots    bool
+	Links           string        // none: requisites only; page: the links of each article too; page
+	LinksEvery      time.Duration // a link that was found to work is asked for again after this; 24 h
+	External        bool          // links to hosts outside the mirror set too
+}
+
+// LinkRule says how a status of links whose address matches is taken: one of LinkOK, LinkWarn, LinkBroken, LinkNotJudged.
+type LinkRule struct {
+	Match  *regexp.Regexp
+	Status map[int]string
 }
 
 func (s Settings) filled() Settings {
@@ -93,6 +108,8 @@ func (s Settings) filled() Settings {
 	def(&s.RequisiteTime, 2*time.Minute)
 	def(&s.RequisitesEvery, 24*time.Hour)
 	def(&s.Media, "head")
+	def(&s.Links, "page")
+	def(&s.LinksEvery, 24*time.Hour)
 	switch {
 	case s.Retries < 0:
 		s.Retries = 0
@@ -135,6 +152,8 @@ type Done struct {
 	Check      survey.Check
 	Snapshots  []survey.Snapshot
 	Candidates []survey.CandidateMirror
+	// Links are the answers to links of this article that this run asked for.
+	Links []survey.Link
 }
 
 // Event is one step of a run.

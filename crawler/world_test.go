@@ -43,6 +43,7 @@ type testWorld struct {
 	putErr   error
 	serial   int64
 	versions []Version
+	known    []KnownLink
 }
 
 func newWorld(t *testing.T) *testWorld {
@@ -211,6 +212,15 @@ func (w *testWorld) Since(context.Context, survey.Article, survey.Host, string, 
 
 func (w *testWorld) Failures(context.Context, survey.Article, survey.Host, string) ([]time.Time, error) {
 	return nil, nil
+}
+
+func (w *testWorld) Links(_ context.Context, _ string, f func(KnownLink) bool) error {
+	for _, k := range w.known {
+		if !f(k) {
+			break
+		}
+	}
+	return nil
 }
 
 // asked counts the exchanges with the host for the purpose.

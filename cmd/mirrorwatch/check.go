@@ -253,7 +253,8 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 		return err
 	}
 	sp := crawler.SitePlan{Site: site, Articles: articles, Canaries: canaries(site, set),
-		Settings: crawler.Settings{Timeout: set.Timeout, Retries: set.Retries, RequisitesEvery: set.RequisitesEvery, Media: set.Media, IgnoreRobots: set.IgnoreRobots}}
+		Settings: crawler.Settings{Timeout: set.Timeout, Retries: set.Retries, RequisitesEvery: set.RequisitesEvery, Media: set.Media, IgnoreRobots: set.IgnoreRobots,
+			Links: set.Links, LinksEvery: set.LinksEvery, External: set.External}}
 	if set.Retries == 0 {
 		sp.Settings.Retries = -1
 	}
@@ -262,6 +263,10 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 		for _, p := range st.Paths() {
 			sp.Paths = append(sp.Paths, crawler.PathRule{From: p.From, To: p.To, Mirror: p.Mirror})
 		}
+		sp.LinkRules = linkRules(st.Rules)
+	}
+	if sp.Baseline, err = baseline(set.Baseline); err != nil {
+		return err
 	}
 	named := literals(site, sp.Canaries)
 	sp.Transport = func(v survey.Vantage) (http.RoundTripper, error) {
@@ -273,6 +278,37 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 	}
 	j.plan.Sites = append(j.plan.Sites, sp)
 	return nil
+}
+
+// linkRules turns the sites file's words into states of links.
+func linkRules(rules []sites.LinkRule) []crawler.LinkRule {
+	words := map[string]string{"ok": crawler.LinkOK, "warn": crawler.LinkWarn, "skip": crawler.LinkNotJudged, "ignore": crawler.LinkNotJudged,
+		"error": crawler.LinkBroken, "broken": crawler.LinkBroken}
+	var out []crawler.LinkRule
+	for _, r := range rules {
+		n := crawler.LinkRule{Match: r.Match, Status: map[int]string{}}
+		for code, word := range r.Status {
+			n.Status[code] = words[word]
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// baseline reads --baseline; no name is none.
+func baseline(name string) (*crawler.Baseline, error) {
+	if name == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, usagef("a baseline is what `mirrorwatch check --format json --out FILE` wrote once", "reading --baseline: %w", err)
+	}
+	known, err := crawler.ReadBaseline(b)
+	if err != nil {
+		return nil, usagef("a baseline is what `mirrorwatch check --format json --out FILE` wrote once", "--baseline %q: %w", name, err)
+	}
+	return known, nil
 }
 
 // authorities returns the pool for --ca-file: the system's and those of the file. nil is the system's alone.
@@ -437,7 +473,7 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 			}
 		}),
 		Done: func(ctx context.Context, d crawler.Done) error {
-			return j.open.history.SaveCheck(ctx, history.SavedCheck{Run: run.ID, At: d.At, Check: d.Check, Snapshots: d.Snapshots, Candidates: d.Candidates})
+			return j.open.history.SaveCheck(ctx, history.SavedCheck{Run: run.ID, At: d.At, Check: d.Check, Snapshots: d.Snapshots, Links: d.Links, Candidates: d.Candidates})
 		},
 	}
 	if j.settings.Delay == 0 {
@@ -452,7 +488,7 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if err := j.open.history.FinishRun(ctx, doc.Run, doc.Summary); err != nil {
 		return err
 	}
-	page, err := publish(ctx, j.open, w.now())
+	page, err := publish(ctx, j.open, w.now(), time.Time{})
 	if err != nil {
 		return err
 	}
@@ -488,9 +524,21 @@ func (j *job) print(w *world, doc survey.Report, page string) error {
 	return writeAs(w.stdout, j.settings.Format, doc, j.dir, page, w.look())
 }
 
+// newlyBroken reports whether a link broke that was not known to be broken before the run.
+func newlyBroken(doc survey.Report) bool {
+	for _, l := range doc.Links {
+		for _, res := range l.Results {
+			if res.State == crawler.LinkBroken && !res.FirstSeen.Before(doc.Run.Started) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // changed reports whether the run saw a state begin, or a mirror other than up for the first time.
 func changed(doc survey.Report) bool {
-	if doc.Run.Void || doc.Run.StoppedBy != nil {
+	if doc.Run.Void || doc.Run.StoppedBy != nil || newlyBroken(doc) {
 		return true
 	}
 	for _, a := range doc.Articles {
@@ -506,7 +554,7 @@ func changed(doc survey.Report) bool {
 // outcome turns the document into the exit status.
 func (j *job) outcome(w *world, doc survey.Report) error {
 	s := doc.Summary
-	something := s.Degraded > 0 || s.Down > 0 || s.LinksBroken > 0
+	something := s.Degraded > 0 || s.Down > 0 || newlyBroken(doc)
 	switch {
 	case doc.Run.Void:
 		return &status{code: exitVoid, err: errors.New("the run is void: " + *doc.Run.VoidReason), hint: "nothing was judged; check this machine's network, or choose other canaries with --canary"}

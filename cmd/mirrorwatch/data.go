@@ -176,3 +176,9 @@ func (m memory) Since(ctx context.Context, a survey.Article, h survey.Host, vant
 func (m memory) Failures(ctx context.Context, a survey.Article, h survey.Host, vantage string) ([]time.Time, error) {
 	return m.history.Failures(ctx, a.Site, a.URL, h, vantage)
 }
+
+func (m memory) Links(ctx context.Context, site string, f func(crawler.KnownLink) bool) error {
+	return m.history.KnownLinks(ctx, site, func(k history.KnownLink) bool {
+		return f(crawler.KnownLink{Target: k.Target, Kind: k.Kind, LinkResult: k.LinkResult, Checked: k.Checked})
+	})
+}

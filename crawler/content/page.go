@@ -77,6 +77,7 @@ type Page struct {
 	Links      []Link
 	Images     []Image // of the article's body
 	Requisites []Requisite
+	Feeds      []string // feeds that the head names, resolved
 	Announced  []Announcement
 	Noise      Noise
 

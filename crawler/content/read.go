@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -172,6 +173,10 @@ func (p *Page) places(src []byte, base string) (special []markup.Place) {
 		case pl.Kind == markup.Refresh:
 			if u, ok := markup.Resolve(base, pl.URL); ok && p.MetaRefresh == "" {
 				p.MetaRefresh = u
+			}
+		case pl.Kind == markup.FeedLink:
+			if u, ok := markup.Resolve(base, pl.URL); ok && len(p.Feeds) < 20 && !slices.Contains(p.Feeds, u) {
+				p.Feeds = append(p.Feeds, u)
 			}
 		case pl.Kind == markup.Canonical, pl.Kind == markup.Alternate, pl.Kind == markup.Meta && (pl.Element == "meta" || pl.Rel == "url" || pl.Rel == "mainEntityOfPage" || pl.Rel == "@id"):
 			if len(special) < 500 {

@@ -158,7 +158,7 @@ type LinkResult struct {
 	URL       string    `json:"url"`
 	Status    *int      `json:"status"`
 	Outcome   Outcome   `json:"outcome"`
-	State     string    `json:"state"` // ok, broken, not_judged
+	State     string    `json:"state"` // ok, warn, broken, not_judged
 	FirstSeen time.Time `json:"first_seen"`
 }
 

@@ -121,7 +121,7 @@ type PathRule struct {
 // LinkRule says how a status of matching links is taken.
 type LinkRule struct {
 	Match  *regexp.Regexp
-	Status map[int]string // ok, warn, broken, ignore
+	Status map[int]string // ok, warn, skip (or ignore), error (or broken)
 }
 
 // Notice is one address to tell: a shoutrrr URL or a program.
@@ -677,7 +677,6 @@ func (d *decoder) linkRules(f *File, s *Site, e entry) bool {
 			s.layer["rules"] = append(s.layer["rules"], d.value(n, "rules"))
 			continue
 		}
-		f.addLater("rules of a site")
 		var r LinkRule
 		for _, k := range d.entries(n, "a link rule") {
 			switch k.key {
@@ -693,7 +692,7 @@ func (d *decoder) linkRules(f *File, s *Site, e entry) bool {
 					code, err := ParseCount(st.key, 100, 599)
 					d.check(st.node, err)
 					v := d.value(st.value, "status")
-					d.check(st.value, oneOf(v, "ok", "warn", "broken", "ignore"))
+					d.check(st.value, oneOf(v, "ok", "warn", "skip", "error", "broken", "ignore"))
 					r.Status[code] = v
 				}
 			default:
