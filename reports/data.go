@@ -2,7 +2,6 @@ package reports
 
 import (
 	"bufio"
-	"encoding/csv"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -57,20 +56,14 @@ func JSONL(w io.Writer, r survey.Report) error {
 	return out.Flush()
 }
 
-// Column is one column of the CSV table: its name, type (string, integer, number, time, boolean) and meaning. Unknown
+// Column is one column of a CSV table: its name, type (string, integer, number, time, boolean) and meaning. Unknown
 // values are empty cells.
 type Column struct {
 	Name, Type, Meaning string
 	value               func(*row) string
 }
 
-type row struct {
-	run *survey.Run
-	c   *survey.Check
-	f   *survey.Finding
-}
-
-// Columns is the data dictionary of CSV. Columns are only ever added at the end.
+// Columns are those of the table checks. They are only ever added at the end.
 var Columns = []Column{
 	{"run", "string", "identifier of the run", func(r *row) string { return string(r.run.ID) }},
 	{"observed_at", "time", "when the mirror was visited, RFC 3339 UTC", func(r *row) string { return stamp(r.f.ObservedAt) }},
@@ -134,6 +127,7 @@ var Columns = []Column{
 	}},
 	{"snapshot", "string", "name of the archived snapshot", func(r *row) string { return text(r.f.Snapshot) }},
 	{"rules_version", "string", "version of the rules that judged", func(r *row) string { return r.run.RulesVersion }},
+	idColumn,
 }
 
 func text(s *string) string {
@@ -157,33 +151,14 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// CSV writes one row for each article, mirror and vantage, with the header of Columns. Cells that a spreadsheet would take
-// for a formula begin with an apostrophe; control and direction characters are made visible.
+// CSV writes the table checks of one run.
 func CSV(w io.Writer, r survey.Report) error {
-	out := csv.NewWriter(w)
-	cells := make([]string, len(Columns))
-	for i, c := range Columns {
-		cells[i] = c.Name
+	t, err := NewTableWriter(w, "checks")
+	if err != nil {
+		return err
 	}
-	out.Write(cells) // errors stick until Flush
-	for ci := range r.Articles {
-		c := &r.Articles[ci]
-		for i := range c.Mirrors {
-			at := row{&r.Run, c, &c.Mirrors[i]}
-			for n, col := range Columns {
-				cells[n] = col.value(&at)
-				if col.Type == "string" {
-					cells[n] = CSVCell(cells[n])
-				}
-			}
-			out.Write(cells)
-		}
-	}
-	out.Flush()
-	if err := out.Error(); err != nil {
-		return fmt.Errorf("writing CSV: %w", err)
-	}
-	return nil
+	t.Add(r)
+	return t.Flush()
 }
 
 // CSVCell makes a foreign string harmless to spreadsheets, which run what begins with =, +, -, @ (also in full width) or

@@ -21,6 +21,9 @@ type View struct {
 	Runs      []survey.RunRow        // newest first, the shown one included
 	States    []survey.StateInterval // newest first: what changed
 	Incidents []survey.IncidentRow   // newest first
+	Lags      []survey.LagStat       // how much later than on the primary articles came; may be empty
+	// Linked is set when the page lies beside the other files of the report (see Files): then it names them.
+	Linked bool
 	// Command and DataDir make the restore commands; empty: "mirrorwatch" and no --data.
 	Command string
 	DataDir string

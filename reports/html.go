@@ -20,73 +20,121 @@ import (
 var pageText string
 
 //go:embed style.css
-var styleText string
+var styleFile []byte
 
-var page = template.Must(template.New("page").Parse(pageText))
+//go:embed script.js
+var scriptFile []byte
 
-// csp permits the page's own style and nothing else: no script, no request to anywhere.
-var csp = func() string {
-	sum := sha256.Sum256([]byte(styleText))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'"
-}()
+// Style and script as they stand in the page: the policy's hashes are theirs.
+var styleText, scriptText = string(squeeze(bytes.Clone(styleFile))), string(squeeze(bytes.Clone(scriptFile)))
 
-// Bounds of the page; what is left out is said where it would stand.
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"t": func(name string) (string, error) {
+	if text, ok := say[name]; ok {
+		return text, nil
+	}
+	return "", fmt.Errorf("no text %q in the catalogue", name)
+}}).Parse(pageText))
+
+// csp permits the page's own style and its own small script, which sorts and filters: no request to anywhere.
+var csp = "default-src 'none'; style-src '" + hash(styleText) + "'; script-src '" + hash(scriptText) + "'; img-src data:; base-uri 'none'; form-action 'none'"
+
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Bounds of a page; what is left out is said where it would stand.
 const (
-	maxRows      = 1000
-	maxBroken    = 500
-	maxSnapshots = 100
-	maxStates    = 100
-	maxRuns      = 50
-	maxChanges   = 20
+	maxRows       = 1000 // rows of a matrix on one page; the rest is on further pages
+	maxFull       = 50   // articles whose cells hold their evidence; with more it stands on the article's own page
+	maxBroken     = 1000
+	maxNotJudged  = 100
+	maxCandidates = 200
+	maxSnapshots  = 100
+	maxStates     = 100
+	maxRuns       = 50
+	maxChanged    = 50 // addresses whose differences a page shows
+	maxChanges    = 20 // differences of one address
+	maxSaid       = 200
 )
 
-// HTML writes one self-contained page: no script, no request to anywhere, the same bytes for the same View.
+// HTML writes the report's first page, self-contained: it asks the network for nothing, is complete without its script, and
+// is the same bytes for the same View. Links to further pages of the report stand in it only when v.Linked is set.
 func HTML(w io.Writer, v View) error {
+	return render(w, "index", newPage(v))
+}
+
+func render(w io.Writer, name string, p pageData) error {
 	var b bytes.Buffer
-	if err := page.Execute(&b, newPage(v)); err != nil {
+	if err := page.ExecuteTemplate(&b, name, p); err != nil {
 		return fmt.Errorf("writing the report page: %w", err)
 	}
-	if _, err := w.Write(b.Bytes()); err != nil {
+	if _, err := w.Write(squeeze(b.Bytes())); err != nil {
 		return fmt.Errorf("writing the report page: %w", err)
 	}
 	return nil
 }
 
+// squeeze drops the empty lines that conditions in the template leave.
+func squeeze(page []byte) []byte {
+	out := page[:0]
+	for line := range bytes.Lines(page) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			out = append(out, line...)
+		}
+	}
+	return out
+}
+
 type (
 	fact  struct{ Name, Value, ISO string }
 	chipd struct {
-		State survey.State
-		Mark  string
+		State           survey.State
+		Mark, StateWord string
 	}
 	pageData struct {
 		chipd
-		CSP                       string
-		Style                     template.CSS
-		Title, Sentence, Detail   string
-		Started, StartedISO       string
-		Tool, Run                 string
-		Warnings                  []string
-		Facts                     []fact
-		Cards                     []card
-		Matrices                  []matrix
-		Conclusions               []string
-		Changes                   []changed
-		Broken                    []broken
-		BrokenMore, SnapshotsMore string
-		Candidates                []candidate
-		Incidents                 []incidentRow
-		States                    []stateRow
-		Runs                      []runRow
-		Snapshots                 []snapshotRow
+		CSP                     string
+		Style                   template.CSS
+		Script                  template.JS
+		Back                    bool
+		Title, Sentence, Detail string
+		Started, StartedISO     string
+		Due, DueISO             string
+		Stale                   bool
+		Footer                  string
+		Warnings                []string
+		Facts                   []fact
+		Cards                   []card
+		Fresh                   []stateRow
+		Matrices                []matrix
+		MorePages, Also         []file
+		Conclusions             []string
+		Changes                 []changed
+		Broken                  []broken
+		NotJudged               []string
+		Months                  []month
+		Gloss                   []gloss
+		StateNames              []string
+		// What was left out, said where it would stand.
+		BrokenMore, SnapshotsMore, ChangesMore, CandidatesMore, FreshMore, StatesMore, IncidentsMore, RunsMore string
+
+		Candidates []candidate
+		Incidents  []incidentRow
+		States     []stateRow
+		Runs       []runRow
+		Snapshots  []snapshotRow
 	}
 	card struct {
 		chipd
-		ID, Mirror, Role, Site, Vantage, Words, Since, SinceISO string
-		Windows                                                 []window
-		Certificate, Family                                     string
-		Strip                                                   []bar
-		StripLabel                                              string
-		Trouble                                                 []string
+		ID, Mirror, Role, Words, Since, SinceISO string
+		Windows                                  []window
+		Certificate, Family, Lag                 string
+		Spark                                    []string
+		SparkLabel, TroubleName                  string
+		Strip                                    []bar
+		StripLabel                               string
+		Trouble                                  []string
 	}
 	window struct{ Name, Share, Ratio string }
 	bar    struct{ Rects []rect }
@@ -97,13 +145,14 @@ type (
 	matrix struct {
 		Caption string
 		Long    bool // few articles, many addresses: a table per article reads better than a wide one
+		Lean    bool // many articles: short cells
 		Columns []string
 		Rows    []matrixRow
 	}
 	matrixRow struct {
-		Title, URL, Reference string
-		Cells                 []cell
-		rank                  int
+		Title, URL, Reference, File string
+		Cells                       []cell
+		rank                        int
 	}
 	cell struct {
 		chipd
@@ -115,7 +164,19 @@ type (
 		Mirror, Title, More string
 		List                []change
 	}
-	change struct{ Kind, Reference, Candidate string }
+	change struct {
+		Kind                 string
+		Reference, Candidate []piece
+	}
+	file  struct{ Name, File string }
+	gloss struct {
+		chipd
+		Name, Text string
+	}
+	count struct {
+		Name string
+		N    int
+	}
 	broken struct {
 		Target, Kind, Parents string
 		On                    []string
@@ -127,21 +188,21 @@ type (
 		ISO, When, Mirror, Article, From, Words, Last string
 	}
 	runRow struct {
-		ISO, When, Took, Note       string
-		Up, Degraded, Down, Unknown int
+		ISO, When, Took, Note string
+		Counts                []count
 	}
 	snapshotRow struct {
 		chipd
-		Name, Replay, Words, Seen, Command string
+		ID, Name, Replay, Words, Seen, Command string
 	}
 )
 
 func chip(s survey.State) chipd {
 	switch s {
 	case survey.Up, survey.Degraded, survey.Down:
-		return chipd{s, mark(s)}
+		return chipd{s, mark(s), stateText[s]}
 	}
-	return chipd{survey.Unknown, mark(survey.Unknown)}
+	return chipd{survey.Unknown, mark(survey.Unknown), stateText[survey.Unknown]}
 }
 
 func iso(t time.Time) string {
@@ -151,79 +212,172 @@ func iso(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func newPage(v View) pageData {
+// frame is what every page of the report has: headline, banner, warnings, footer.
+func frame(v View, state survey.State, sentence string) pageData {
 	r := v.Report
-	now := v.Now
-	if now.IsZero() {
-		now = r.Run.Finished
-	}
-	if now.IsZero() {
-		now = r.Run.Started
-	}
-	state, sentence := Sentence(r)
 	// The colon before the list of hosts ends the headline: ports and titles have no space behind theirs.
 	headline, detail, found := strings.Cut(sentence, ": ")
 	if found {
 		headline += "."
 	}
+	tool := strings.TrimSpace(r.Run.Tool.Name + " " + r.Run.Tool.Version)
 	p := pageData{
-		chipd: chip(state), CSP: csp, Style: template.CSS(styleText), // our own file
+		chipd: chip(state), CSP: csp, Style: template.CSS(styleText), Script: template.JS(scriptText), // our own files
 		Title: Visible(headline, 200), Sentence: Visible(headline, 2000), Detail: Visible(detail, 2000),
 		Started: utc(r.Run.Started), StartedISO: iso(r.Run.Started),
-		Tool: Visible(strings.TrimSpace(r.Run.Tool.Name+" "+r.Run.Tool.Version), 100), Run: Visible(string(r.Run.ID), 100),
+		Footer:   fmt.Sprintf(say["footer"], Visible(tool, 100), Visible(string(r.Run.ID), 100)),
+		Warnings: warnings(r),
 	}
-	p.Warnings, p.Facts = warnings(r, now), facts(r)
+	if r.Run.NextDue != nil {
+		p.Due, p.DueISO = fmt.Sprintf(say["stale"], utc(*r.Run.NextDue)), iso(*r.Run.NextDue)
+		p.Stale = written(v).After(*r.Run.NextDue)
+	}
+	return p
+}
+
+// written is when the page is made, as far as it may say so.
+func written(v View) time.Time {
+	switch {
+	case !v.Now.IsZero():
+		return v.Now
+	case !v.Report.Run.Finished.IsZero():
+		return v.Report.Run.Finished
+	}
+	return v.Report.Run.Started
+}
+
+func newPage(v View) pageData {
+	r, now := v.Report, written(v)
+	state, sentence := Sentence(r)
+	p := frame(v, state, sentence)
+	p.Facts = facts(r)
 	p.Cards = cards(v, now)
-	p.Matrices = matrices(v)
-	for _, c := range r.Articles {
-		for _, k := range c.Conclusions {
-			if len(p.Conclusions) == 200 {
-				break
-			}
-			from := ""
-			if k.Vantage != "" {
-				from = " from " + k.Vantage
-			}
-			p.Conclusions = append(p.Conclusions, Visible(fmt.Sprintf("%s%s: %s (%s confidence; %s)", k.Mirror, from, spaced(k.Say), k.Confidence, spaced(k.Why)), 500))
+	all := matrices(v)
+	p.Matrices = all.first()
+	for n := 2; n <= all.pages() && v.Linked; n++ {
+		p.MorePages = append(p.MorePages, file{fmt.Sprintf(say["page"], n), rowsFile(n)})
+	}
+	for i := range r.Articles {
+		for _, k := range conclusions(&r.Articles[i]) {
+			p.Conclusions = append(p.Conclusions, conclusionLine(k))
 		}
 	}
-	p.Changes = changes(r)
-	p.Broken, p.BrokenMore = brokenRows(r)
+	if n := len(p.Conclusions); n > maxSaid {
+		p.Conclusions = append(p.Conclusions[:maxSaid], fmt.Sprintf(say["more"], n-maxSaid))
+	}
+	p.Changes, p.ChangesMore = changes(r.Articles, maxChanged)
+	p.Broken, p.BrokenMore = brokenRows(r.Links)
+	p.NotJudged = notJudged(r)
 	for i, c := range r.Candidates {
-		if i == 200 {
+		if i == maxCandidates {
+			p.CandidatesMore = fmt.Sprintf(say["more"], len(r.Candidates)-i)
 			break
 		}
 		p.Candidates = append(p.Candidates, candidate{Visible(string(c.Host), 200), Visible(spaced(c.Rule), 60), Visible(c.Evidence, 400)})
 	}
+	for i := range v.States {
+		s := v.States[i]
+		if s.Before == "" || s.First.Before(r.Run.Started) {
+			continue
+		}
+		if len(p.Fresh) == maxStates {
+			p.FreshMore = fmt.Sprintf(say["more"], len(v.States)-i)
+			break
+		}
+		p.Fresh = append(p.Fresh, newStateRow(s))
+	}
 	history(&p, v, now)
+	for _, s := range []survey.State{survey.Up, survey.Degraded, survey.Down, survey.Unknown} {
+		p.StateNames = append(p.StateNames, stateText[s])
+		p.Gloss = append(p.Gloss, gloss{chip(s), "", say["g-"+string(s)]})
+	}
+	p.Gloss = append(p.Gloss, gloss{Name: say["availability"], Text: say["g-availability"]})
+	for _, n := range []string{"strip", "lag", "reference", "void", "vantage", "snapshot"} {
+		p.Gloss = append(p.Gloss, gloss{Name: say["n-"+n], Text: say["g-"+n]})
+	}
+	if v.Linked {
+		for _, f := range Extras {
+			p.Also = append(p.Also, file{f, f})
+		}
+	}
 	return p
 }
 
-func warnings(r survey.Report, now time.Time) (all []string) {
+func conclusionLine(k survey.Conclusion) string {
+	from := ""
+	if k.Vantage != "" {
+		from = " from " + k.Vantage
+	}
+	return Visible(fmt.Sprintf("%s%s: %s (%s confidence). %s", k.Mirror, from, spaced(k.Say), k.Confidence, k.Why), 500)
+}
+
+func warnings(r survey.Report) (all []string) {
 	if r.Run.Void {
-		all = append(all, "This run is void: nothing in it counts for or against a mirror.")
+		all = append(all, say["void"])
 	} else if len(r.Run.VoidVantages) > 0 {
-		all = append(all, Visible("No word from "+strings.Join(r.Run.VoidVantages, ", ")+": its own network was down.", 300))
+		all = append(all, fmt.Sprintf(say["void-vantages"], Visible(strings.Join(r.Run.VoidVantages, ", "), 300)))
 	}
 	if !r.Run.Complete {
 		why := ""
 		if r.Run.StoppedBy != nil {
 			why = " (" + spaced(*r.Run.StoppedBy) + ")"
 		}
-		all = append(all, Visible("The run was cut short"+why+": what was not visited is unknown.", 200))
-	}
-	if r.Run.NextDue != nil && now.After(*r.Run.NextDue) {
-		all = append(all, "This page is stale: the next run was due at "+utc(*r.Run.NextDue)+".")
+		all = append(all, fmt.Sprintf(say["cut"], Visible(why, 200)))
 	}
 	return all
 }
 
+// notJudged lists what the run cannot tell about: addresses by reason, then link targets.
+func notJudged(r survey.Report) (all []string) {
+	void := voidVantages(r.Run)
+	type key struct{ mirror, why string }
+	count := map[key]int{}
+	var order []key
+	for ci := range r.Articles {
+		for i := range r.Articles[ci].Mirrors {
+			f := &r.Articles[ci].Mirrors[i]
+			if stateOf(f, void) != survey.Unknown {
+				continue
+			}
+			k := key{placeName(f), reasonWords(f)}
+			if void[f.Vantage] {
+				k.why = reasonText[survey.ReasonVoid]
+			}
+			if count[k]++; count[k] == 1 {
+				order = append(order, k)
+			}
+		}
+	}
+	for _, k := range order {
+		all = append(all, Visible(k.mirror+": "+k.why+" ("+plural(count[k], "article", "articles")+")", 400))
+	}
+	for _, l := range r.Links {
+		for _, res := range l.Results {
+			if res.State == "not_judged" {
+				all = append(all, Visible(fmt.Sprintf("%s on %s: %s", l.Target, res.Mirror, outcomeWords(res.Outcome)), 400))
+			}
+		}
+	}
+	if n := len(all); n > maxNotJudged {
+		all = append(all[:maxNotJudged], fmt.Sprintf(say["more"], n-maxNotJudged))
+	}
+	return all
+}
+
+// placeName is the mirror, and the vantage when it is not the direct one.
+func placeName(f *survey.Finding) string {
+	if f.Vantage != "" && f.Vantage != "direct" {
+		return string(f.Mirror) + " from " + f.Vantage
+	}
+	return string(f.Mirror)
+}
+
 func facts(r survey.Report) []fact {
-	all := []fact{{"Started", utc(r.Run.Started), iso(r.Run.Started)}}
+	all := []fact{{say["started"], utc(r.Run.Started), iso(r.Run.Started)}}
 	if r.Run.Finished.IsZero() {
-		all = append(all, fact{"Took", "not finished", ""})
+		all = append(all, fact{say["took"], say["not-finished"], ""})
 	} else {
-		all = append(all, fact{"Took", duration(r.Run.Finished.Sub(r.Run.Started)), ""})
+		all = append(all, fact{say["took"], duration(r.Run.Finished.Sub(r.Run.Started)), ""})
 	}
 	seen := map[string]bool{}
 	var names []string
@@ -237,17 +391,16 @@ func facts(r survey.Report) []fact {
 	}
 	sort.Strings(names)
 	if len(names) > 0 {
-		all = append(all, fact{"Seen from", Visible(strings.Join(names, ", "), 200), ""})
+		all = append(all, fact{say["seen-from"], Visible(strings.Join(names, ", "), 200), ""})
 	}
-	next := "not scheduled"
 	if r.Run.NextDue != nil {
-		all = append(all, fact{"Next run due", utc(*r.Run.NextDue), iso(*r.Run.NextDue)})
+		all = append(all, fact{say["next-due"], utc(*r.Run.NextDue), iso(*r.Run.NextDue)})
 	} else {
-		all = append(all, fact{"Next run due", next, ""})
+		all = append(all, fact{say["next-due"], say["not-scheduled"], ""})
 	}
-	all = append(all, fact{"Version", Visible(strings.TrimSpace(r.Run.Tool.Name+" "+r.Run.Tool.Version), 100), ""})
+	all = append(all, fact{say["version"], Visible(strings.TrimSpace(r.Run.Tool.Name+" "+r.Run.Tool.Version), 100), ""})
 	if r.Run.RulesVersion != "" {
-		all = append(all, fact{"Rules", Visible(r.Run.RulesVersion, 100), ""})
+		all = append(all, fact{say["rules"], Visible(r.Run.RulesVersion, 100), ""})
 	}
 	return all
 }
@@ -275,7 +428,7 @@ func cards(v View, now time.Time) []card {
 			if !ok {
 				n = len(all)
 				index[k] = n
-				all = append(all, card{ID: fmt.Sprintf("mirror-%d", n+1), Mirror: Visible(k.mirror, 200), Role: Visible(string(f.Role), 30), Site: Visible(k.site, 100), Vantage: Visible(k.vantage, 60)})
+				all = append(all, card{ID: fmt.Sprintf("mirror-%d", n+1), Mirror: Visible(k.mirror, 200), Role: fmt.Sprintf(say["role"], Visible(string(f.Role), 30), Visible(k.site, 100), Visible(k.vantage, 60))})
 				marks = append(marks, seen{})
 			}
 			m := &marks[n]
@@ -296,6 +449,11 @@ func cards(v View, now time.Time) []card {
 	for i := range v.Mirrors {
 		h := &v.Mirrors[i]
 		past[place{h.Site, string(h.Mirror), h.Vantage}] = h
+	}
+	lags := map[place]*survey.LagStat{}
+	for i := range v.Lags {
+		l := &v.Lags[i]
+		lags[place{l.Site, string(l.Mirror), l.Vantage}] = l
 	}
 	for k, n := range index {
 		cd, m := &all[n], marks[n]
@@ -319,6 +477,7 @@ func cards(v View, now time.Time) []card {
 		if since != nil && !since.IsZero() && !void[k.vantage] {
 			cd.Since, cd.SinceISO = utc(*since), iso(*since)
 		}
+		cd.Lag = lagWords(lags[k])
 		cd.Certificate, cd.Family = certificate(m.sample, now), families(m.sample)
 		if h != nil {
 			for _, w := range []struct {
@@ -328,6 +487,8 @@ func cards(v View, now time.Time) []card {
 				cd.Windows = append(cd.Windows, window{w.name, percent(w.c), fmt.Sprintf("%d/%d", w.c.Up, w.c.Judged())})
 			}
 			cd.Strip, cd.StripLabel, cd.Trouble = strip(h)
+			cd.Spark, cd.SparkLabel = spark(h)
+			cd.TroubleName = fmt.Sprintf(say["trouble"], len(cd.Trouble))
 		}
 	}
 	return all
@@ -338,7 +499,7 @@ func percent(c survey.Counts) string {
 	share, ok := c.Availability()
 	switch {
 	case !ok:
-		return "no data"
+		return say["no-data"]
 	case c.Up == c.Judged():
 		return "100%"
 	case c.Up == 0:
@@ -450,11 +611,41 @@ func replay(base, snapshot string) string {
 	return strings.TrimSuffix(base, "/") + "/" + url.PathEscape(at) + "/" + u
 }
 
-func matrices(v View) []matrix {
+// grid is every site's matrix whole; pages cut it.
+type grid []matrix
+
+// pages is how many pages the rows fill: the longest matrix decides.
+func (g grid) pages() int {
+	n := 1
+	for _, m := range g {
+		n = max(n, (len(m.Rows)+maxRows-1)/maxRows)
+	}
+	return n
+}
+
+func (g grid) first() []matrix { return g.page(1) }
+
+// page returns the matrices with the rows of page n, from 1; a matrix without rows there is left out.
+func (g grid) page(n int) (out []matrix) {
+	for _, m := range g {
+		from, to := (n-1)*maxRows, min(n*maxRows, len(m.Rows))
+		if from >= to {
+			continue
+		}
+		if len(m.Rows) > maxRows {
+			m.Caption += " " + fmt.Sprintf(say["matrix-page"], from+1, to, len(m.Rows))
+		}
+		m.Rows = m.Rows[from:to]
+		out = append(out, m)
+	}
+	return out
+}
+
+func matrices(v View) grid {
 	r := v.Report
 	void := voidVantages(r.Run)
 	index := map[string]int{} // site -> matrix
-	var all []matrix
+	var all grid
 	columns := []map[place]int{}
 	var keys [][]place
 	for _, c := range r.Articles {
@@ -484,16 +675,23 @@ func matrices(v View) []matrix {
 		}
 	}
 	names := make([]string, len(all))
+	lean := len(r.Articles) > maxFull
 	for ci := range r.Articles {
 		c := &r.Articles[ci]
 		n := index[c.Site]
 		names[n] = c.Site
 		row := matrixRow{Title: Visible(c.Title, 200), URL: Visible(c.URL, 300), Cells: make([]cell, len(keys[n]))}
+		if lean {
+			row.Title, row.URL = Visible(c.Title, 100), Visible(c.URL, 120)
+		}
+		if v.Linked {
+			row.File = ArticleFile(c.Site, c.URL)
+		}
 		if row.Title == "" {
-			row.Title = "(no title)"
+			row.Title = say["no-title"]
 		}
 		if c.Reference != nil {
-			row.Reference = Visible("reference: "+string(c.Reference.Mirror)+" ("+spaced(c.Reference.Why)+")", 200)
+			row.Reference = fmt.Sprintf(say["reference"], Visible(string(c.Reference.Mirror), 120), Visible(spaced(c.Reference.Why), 60))
 		}
 		for i := range row.Cells {
 			row.Cells[i].Mirror = all[n].Columns[i]
@@ -501,7 +699,7 @@ func matrices(v View) []matrix {
 		for i := range c.Mirrors {
 			f := &c.Mirrors[i]
 			at := columns[n][place{c.Site, string(f.Mirror), f.Vantage}]
-			row.Cells[at] = newCell(v, c, f, void)
+			row.Cells[at] = newCell(v, c, f, void, lean)
 			row.rank = max(row.rank, stateOf(f, void).Rank())
 		}
 		all[n].Rows = append(all[n].Rows, row)
@@ -515,22 +713,16 @@ func matrices(v View) []matrix {
 				differ++
 			}
 		}
-		m.Caption = Visible(fmt.Sprintf("%s: %s on %s, differences first: %d not up everywhere.", names[n], plural(len(m.Rows), "article", "articles"), plural(len(m.Columns), "address", "addresses"), differ), 300)
+		m.Caption = Visible(fmt.Sprintf(say["matrix-caption"], names[n], plural(len(m.Rows), "article", "articles"), plural(len(m.Columns), "address", "addresses"), differ), 300)
 		m.Long = len(m.Columns) > 4 && len(m.Rows) <= 5
-		if len(m.Rows) > maxRows {
-			m.Caption += fmt.Sprintf(" The first %d are shown.", maxRows)
-			m.Rows = m.Rows[:maxRows]
-		}
+		m.Lean = lean && !m.Long
 	}
 	return all
 }
 
-func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool) cell {
+func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool, lean bool) cell {
 	out := cell{chipd: chip(stateOf(f, void)), Seen: true, Words: Visible(verdictWords(f), 100), Reason: Visible(reasonWords(f), 300)}
-	out.Mirror = Visible(string(f.Mirror), 120)
-	if f.Vantage != "" && f.Vantage != "direct" {
-		out.Mirror = Visible(string(f.Mirror)+" from "+f.Vantage, 120)
-	}
+	out.Mirror = Visible(placeName(f), 120)
 	if void[f.Vantage] {
 		out.Reason = reasonText[survey.ReasonVoid]
 	}
@@ -541,6 +733,14 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool) c
 	if f.Timing.Total != nil {
 		meta = append(meta, fmt.Sprintf("%.0f ms", *f.Timing.Total))
 	}
+	if lean {
+		// The page stays small: the article's own page has the evidence.
+		if out.State != survey.Up && out.Reason != "" {
+			meta = append(meta, Visible(out.Reason, 120))
+		}
+		out.Reason, out.Meta = "", strings.Join(meta, " · ")
+		return out
+	}
 	if f.Text != nil {
 		meta = append(meta, plural(f.Text.Words, "word", "words"))
 	}
@@ -550,13 +750,8 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool) c
 		out.Replay = replay(v.ReplayURL, *f.Snapshot)
 		out.Command = Visible(restoreCommand(v.Command, v.DataDir, f, c.URL), 3000)
 	}
-	if stateOf(f, void) == survey.Up && len(c.Mirrors) > 0 && len(v.Report.Articles) > 50 {
-		return out // the page stays small: evidence is for what differs
-	}
 	more := func(s string) {
-		if len(out.More) < 10 {
-			out.More = append(out.More, Visible(s, 400))
-		}
+		out.More = append(out.More, Visible(s, 400))
 	}
 	more("confidence: " + string(f.Confidence))
 	for i, reason := range f.Reasons {
@@ -576,122 +771,167 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool) c
 	if f.Body != nil && f.Body.SHA256 != "" {
 		more("body sha256 " + f.Body.SHA256)
 	}
+	if n := len(out.More); n > 20 {
+		out.More = append(out.More[:20], fmt.Sprintf(say["more"], n-20))
+	}
 	return out
 }
 
-func changes(r survey.Report) (all []changed) {
-	for ci := range r.Articles {
-		c := &r.Articles[ci]
+// changes lists what differs in the text, for at most most addresses.
+func changes(checks []survey.Check, most int) (all []changed, more string) {
+	left := 0
+	for ci := range checks {
+		c := &checks[ci]
 		for i := range c.Mirrors {
 			f := &c.Mirrors[i]
-			if len(f.Changes) == 0 || len(all) == 200 {
+			switch {
+			case len(f.Changes) == 0:
+				continue
+			case len(all) == most:
+				left++
 				continue
 			}
-			name := string(f.Mirror)
-			if f.Vantage != "" && f.Vantage != "direct" {
-				name += " from " + f.Vantage
-			}
-			out := changed{Mirror: Visible(name, 120), Title: Visible(c.Title, 200)}
+			out := changed{Mirror: Visible(placeName(f), 120), Title: Visible(c.Title, 200)}
 			for n, ch := range f.Changes {
 				if n == maxChanges {
-					out.More = "and " + plural(len(f.Changes)-n, "more change", "more changes")
+					if out.More = say["one-more-change"]; len(f.Changes)-n > 1 {
+						out.More = fmt.Sprintf(say["more-changes"], len(f.Changes)-n)
+					}
 					break
 				}
-				out.List = append(out.List, change{Visible(spaced(ch.Kind), 60), Visible(ch.Reference, 600), Visible(ch.Candidate, 600)})
+				was, is := byWord(Visible(ch.Reference, 600), Visible(ch.Candidate, 600))
+				out.List = append(out.List, change{Visible(spaced(ch.Kind), 60), was, is})
 			}
 			all = append(all, out)
 		}
 	}
-	return all
+	if left > 0 {
+		more = fmt.Sprintf(say["more"], left)
+	}
+	return all, more
 }
 
-func brokenRows(r survey.Report) (all []broken, more string) {
+// brokenRows lists each broken target once; mirrors that answer alike share a line.
+func brokenRows(links []survey.Link) (all []broken, more string) {
 	left := 0
-	for _, l := range r.Links {
-		var on []string
+	for _, l := range links {
+		type answer struct{ outcome, since string }
+		at := map[answer][]string{}
+		var order []answer
 		for _, res := range l.Results {
-			if res.State == "broken" && len(on) < 20 {
-				on = append(on, Visible(fmt.Sprintf("%s: %s, since %s", res.Mirror, outcomeWords(res.Outcome), utc(res.FirstSeen)), 300))
+			if res.State != "broken" {
+				continue
 			}
+			k := answer{outcomeWords(res.Outcome), utc(res.FirstSeen)}
+			if len(at[k]) == 0 {
+				order = append(order, k)
+			}
+			at[k] = append(at[k], string(res.Mirror))
 		}
 		switch {
-		case len(on) == 0:
+		case len(order) == 0:
 			continue
 		case len(all) == maxBroken:
 			left++
 			continue
 		}
-		b := broken{Target: Visible(l.Target, 300), Kind: Visible(l.Kind, 30), On: on}
+		b := broken{Target: Visible(l.Target, 300), Kind: Visible(l.Kind, 30)}
+		for _, k := range order {
+			if len(b.On) == 20 {
+				b.On = append(b.On, fmt.Sprintf(say["more"], len(order)-20))
+				break
+			}
+			b.On = append(b.On, Visible(head(at[k])+": "+k.outcome+", "+say["since"]+" "+k.since, 300))
+		}
 		if len(l.Parents) > 0 {
 			b.Parents = Visible(l.Parents[0], 200)
 			if len(l.Parents) > 1 {
-				b.Parents += fmt.Sprintf(" and %d more", len(l.Parents)-1)
+				b.Parents += " " + fmt.Sprintf(say["more"], len(l.Parents)-1)
 			}
 		}
 		all = append(all, b)
 	}
 	if left > 0 {
-		more = fmt.Sprintf("%d more are in the JSON.", left)
+		more = fmt.Sprintf(say["more"], left)
 	}
 	return all, more
 }
 
+func newStateRow(s survey.StateInterval) stateRow {
+	row := stateRow{chipd: chip(s.State), ISO: iso(s.First), When: utc(s.First), Mirror: Visible(string(s.Mirror), 120), Article: Visible(s.Article, 200), From: stateText[s.Before], Words: verdictText[s.Verdict], Last: utc(s.Last)}
+	if row.From == "" {
+		row.From = say["first-seen"]
+	}
+	return row
+}
+
+// history fills in incidents, state changes, runs and snapshots of the view.
 func history(p *pageData, v View, now time.Time) {
 	for i, in := range v.Incidents {
 		if i == maxStates {
+			p.IncidentsMore = fmt.Sprintf(say["more"], len(v.Incidents)-i)
 			break
 		}
-		row := incidentRow{ID: "incident-" + anchor(in.ID), Began: utc(in.Started), Where: Visible(strings.TrimSpace(string(in.Mirror)+" "+in.Article), 300), Cause: Visible(spaced(in.Cause), 200), State: Visible(in.State, 30)}
+		where := in.Article
+		if where == "" {
+			where = say["all-articles"]
+		}
+		row := incidentRow{ID: "incident-" + anchor(in.ID), Began: utc(in.Started), Where: Visible(string(in.Mirror)+", "+where, 300), Cause: Visible(spaced(in.Cause), 200), State: Visible(in.State, 30)}
 		end := now
 		if in.Closed != nil {
 			end = *in.Closed
 		}
 		if row.Lasted = duration(end.Sub(in.Started)); in.Closed == nil {
-			row.Lasted += " so far"
+			row.Lasted = fmt.Sprintf(say["so-far"], row.Lasted)
 		}
 		if in.Acked != nil {
-			row.State += ", acknowledged"
+			row.State = fmt.Sprintf(say["acknowledged"], row.State)
 		}
 		p.Incidents = append(p.Incidents, row)
 	}
 	for i, s := range v.States {
 		if i == maxStates {
+			p.StatesMore = fmt.Sprintf(say["more"], len(v.States)-i)
 			break
 		}
-		row := stateRow{chipd: chip(s.State), ISO: iso(s.First), When: utc(s.First), Mirror: Visible(string(s.Mirror), 120), Article: Visible(s.Article, 200), From: string(s.Before), Words: verdictText[s.Verdict], Last: utc(s.Last)}
-		if row.From == "" {
-			row.From = "first seen"
-		}
-		p.States = append(p.States, row)
+		p.States = append(p.States, newStateRow(s))
 	}
 	for i, r := range v.Runs {
 		if i == maxRuns {
+			p.RunsMore = fmt.Sprintf(say["more"], len(v.Runs)-i)
 			break
 		}
-		row := runRow{ISO: iso(r.Run.Started), When: utc(r.Run.Started), Took: "not finished", Up: r.Summary.Up, Degraded: r.Summary.Degraded, Down: r.Summary.Down, Unknown: r.Summary.Unknown}
+		row := runRow{ISO: iso(r.Run.Started), When: utc(r.Run.Started), Took: say["not-finished"], Counts: []count{{stateText[survey.Up], r.Summary.Up},
+			{stateText[survey.Degraded], r.Summary.Degraded}, {stateText[survey.Down], r.Summary.Down}, {stateText[survey.Unknown], r.Summary.Unknown}}}
 		if !r.Run.Finished.IsZero() {
 			row.Took = duration(r.Run.Finished.Sub(r.Run.Started))
 		}
 		switch {
 		case r.Run.Void:
-			row.Note = "void: no data"
+			row.Note = say["run-void"]
 		case !r.Run.Complete:
-			row.Note = "cut short"
+			row.Note = say["run-cut"]
 		}
 		p.Runs = append(p.Runs, row)
 	}
+	days := map[string]string{} // day -> id of its first row in the table
 	for i, s := range v.Snapshots {
 		if i == maxSnapshots {
-			p.SnapshotsMore = fmt.Sprintf("%d more: see `mirrorwatch list`.", len(v.Snapshots)-i)
+			p.SnapshotsMore = fmt.Sprintf(say["more-list"], len(v.Snapshots)-i)
 			break
 		}
-		row := snapshotRow{chipd: chip(s.State), Name: Visible(s.Name, 400), Replay: replay(v.ReplayURL, s.Name), Words: verdictText[s.Verdict], Seen: "once"}
+		row := snapshotRow{chipd: chip(s.State), Name: Visible(s.Name, 400), Replay: replay(v.ReplayURL, s.Name), Words: verdictText[s.Verdict], Seen: say["once"]}
 		if s.Count > 1 {
-			row.Seen = fmt.Sprintf("%d times, last %s", s.Count, utc(s.Last))
+			row.Seen = fmt.Sprintf(say["times-last"], s.Count, utc(s.Last))
+		}
+		if day := s.Time.UTC().Format("2006-01-02"); days[day] == "" {
+			row.ID = "day-" + day
+			days[day] = row.ID
 		}
 		row.Command = Visible(restoreLine(v.Command, v.DataDir, s.Article, string(s.Mirror), s.Vantage, survey.Timestamp17(s.Time)), 3000)
 		p.Snapshots = append(p.Snapshots, row)
 	}
+	p.Months = calendar(v.Snapshots, days)
 }
 
 // anchor keeps the letters that are safe in an id.

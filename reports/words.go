@@ -9,15 +9,6 @@ import (
 	"mirrorwatch/crawler/survey"
 )
 
-// This file is the catalogue of English texts: a translation replaces it.
-
-const (
-	textAndMore       = "  and %d more"
-	textAnnounced     = "announced, not visited: %s"
-	textAnnouncedHint = "  (to check such an address, give it with --mirror)"
-	textRestore       = "from the archive:"
-)
-
 // mark is a state's sign where colour is not enough.
 func mark(s survey.State) string {
 	switch s {
@@ -29,80 +20,6 @@ func mark(s survey.State) string {
 		return "✕"
 	}
 	return "?"
-}
-
-var verdictText = map[survey.VerdictWord]string{
-	survey.Identical:     "identical",
-	survey.SameArticle:   "same article",
-	survey.Altered:       "altered",
-	survey.Truncated:     "cut short",
-	survey.Translation:   "a translation",
-	survey.Related:       "a related page",
-	survey.DifferentPage: "another page",
-	survey.Interstitial:  "something in between",
-	survey.FetchFailed:   "not reachable",
-	survey.Undetermined:  "cannot tell",
-}
-
-var classText = map[survey.PageClass]string{
-	survey.ClassLegal451:      "legal notice (451)",
-	survey.ClassChallenge:     "bot challenge",
-	survey.ClassSeizureBanner: "seizure banner",
-	survey.ClassBlockPage:     "block page",
-	survey.ClassAccessDenied:  "access denied",
-	survey.ClassParked:        "parked domain",
-	survey.ClassLogin:         "login wall",
-	survey.ClassConsent:       "consent wall",
-	survey.ClassSoft404:       "not-found page with status 200",
-	survey.ClassHomePage:      "home page",
-	survey.ClassErrorPage:     "error page",
-}
-
-var reasonText = map[string]string{
-	survey.ReasonNoReference: "nothing to compare with: no trustworthy copy of the article",
-	survey.ReasonInterrupted: "not visited: the run was interrupted",
-	survey.ReasonBudget:      "not visited: the run's budget was used up",
-	survey.ReasonOwnNetwork:  "our own network failed",
-	survey.ReasonRateLimited: "the server asked us to slow down (429)",
-	survey.ReasonChallenge:   "the server wants a browser challenge solved",
-	survey.ReasonVoid:        "this vantage's own network was down",
-	survey.ReasonScriptShell: "the page needs a script to show its text",
-}
-
-var outcomeText = map[survey.Outcome]string{
-	survey.NXDomain:               "the name does not exist",
-	survey.NoAnswer:               "the name has no address",
-	survey.ServFail:               "the name server failed",
-	survey.Refused:                "the name server refused",
-	survey.Bogon:                  "the name leads to a private address",
-	survey.KnownBlockAddress:      "the name leads to a known block address",
-	survey.FilteredEDE:            "the resolver says the name is filtered",
-	survey.Timeout:                "no answer in time",
-	survey.ConnectionRefused:      "connection refused",
-	survey.ConnectionReset:        "connection reset",
-	survey.ConnectionAborted:      "connection aborted",
-	survey.HostUnreachable:        "host unreachable",
-	survey.NetworkUnreachable:     "network unreachable",
-	survey.GuardRefused:           "address refused by our guard (private or special)",
-	survey.HostnameMismatch:       "certificate is for another name",
-	survey.UnknownAuthority:       "certificate from an unknown authority",
-	survey.CertificateExpired:     "certificate expired",
-	survey.CertificateEarly:       "certificate not valid yet",
-	survey.InvalidCertificate:     "certificate invalid",
-	survey.Alert:                  "TLS handshake refused",
-	survey.PlaintextOnTLS:         "plain text where TLS was expected",
-	survey.H2Only:                 "speaks HTTP/2 only",
-	survey.EOF:                    "connection closed early",
-	survey.EmptyReply:             "empty reply",
-	survey.Malformed:              "malformed answer",
-	survey.RedirectLoop:           "redirect loop",
-	survey.TooManyRedirects:       "too many redirects",
-	survey.BodyTruncatedTransport: "the body was cut",
-	survey.BodyTruncatedLimit:     "the body is larger than our limit",
-	survey.BodyEmpty:              "empty body",
-	survey.NotHTML:                "not a web page",
-	survey.RateLimited:            "the server asked us to slow down (429)",
-	survey.RobotsRefused:          "robots.txt forbids it",
 }
 
 // spaced turns a code of ours into words.

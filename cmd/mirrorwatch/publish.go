@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +20,17 @@ import (
 // Bounds of what one page shows.
 const (
 	shownRuns      = 50
-	shownStates    = 200
-	shownSnapshots = 500
+	shownStates    = 2000
+	shownSnapshots = 5000
+	shownIncidents = 1000
 )
 
-// view gathers what the page shows: a run and what history remembers around it.
-func view(ctx context.Context, d *data, doc survey.Report, now time.Time) (reports.View, error) {
+// view gathers what the page shows: a run and what history remembers around it, of changes and incidents what is no older
+// than since (zero: 90 days).
+func view(ctx context.Context, d *data, doc survey.Report, now, since time.Time) (reports.View, error) {
+	if since.IsZero() {
+		since = now.AddDate(0, 0, -90)
+	}
 	v := reports.View{Report: doc, Now: now.UTC(), Command: "mirrorwatch", DataDir: d.dir}
 	var err error
 	if v.Mirrors, err = d.history.Mirrors(ctx, now); err != nil {
@@ -36,15 +42,20 @@ func view(ctx context.Context, d *data, doc survey.Report, now time.Time) (repor
 	if v.Runs, err = d.history.Runs(ctx, shownRuns); err != nil {
 		return v, err
 	}
-	v.States, err = d.history.States(ctx, now.AddDate(0, 0, -90), shownStates)
+	if v.Lags, err = d.history.Lags(ctx, now.AddDate(0, 0, -30)); err != nil {
+		return v, err
+	}
+	if v.Incidents, err = d.history.Incidents(ctx, since, shownIncidents); err != nil {
+		return v, err
+	}
+	v.States, err = d.history.States(ctx, since, shownStates)
 	return v, err
 }
 
-// publish writes DIR/report/index.html of the newest run, whole or not at all, and returns its path. Two commands that
-// publish at once take turns.
-func publish(ctx context.Context, d *data, now time.Time) (string, error) {
+// publish writes DIR/report of the newest run and returns the path of its index.html. Each file is written whole or not at
+// all, index.html last; a file that would not change is left alone. Two commands that publish at once take turns.
+func publish(ctx context.Context, d *data, now, since time.Time) (string, error) {
 	dir := filepath.Join(d.dir, "report")
-	page := filepath.Join(dir, "index.html")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
@@ -60,11 +71,30 @@ func publish(ctx context.Context, d *data, now time.Time) (string, error) {
 	if !ok {
 		return "", errors.New("writing the report: there is no run yet")
 	}
-	v, err := view(ctx, d, doc, now)
+	v, err := view(ctx, d, doc, now, since)
 	if err != nil {
 		return "", err
 	}
-	return page, writeWhole(page, func(f *os.File) error { return reports.HTML(f, v) })
+	name := ""
+	var b bytes.Buffer
+	for f := range reports.Files(v) {
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		b.Reset()
+		if err := f.Write(&b); err != nil {
+			return "", err
+		}
+		name = filepath.Join(dir, f.Name)
+		if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, b.Bytes()) {
+			continue
+		}
+		// One fsync, of the last: the others can be written again from history at any time.
+		if err := replace(name, f.Name == "index.html", func(out *os.File) error { _, err := out.Write(b.Bytes()); return err }); err != nil {
+			return "", err
+		}
+	}
+	return name, nil
 }
 
 // formats are the shapes that `check` prints and `report` writes.
@@ -97,7 +127,9 @@ func shownDir(dir string) string {
 }
 
 // writeWhole writes a file whole or not at all, replacing what was there.
-func writeWhole(name string, write func(f *os.File) error) (err error) {
+func writeWhole(name string, write func(f *os.File) error) error { return replace(name, true, write) }
+
+func replace(name string, sync bool, write func(f *os.File) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".mirrorwatch-*")
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", name, err)
@@ -116,8 +148,10 @@ func writeWhole(name string, write func(f *os.File) error) (err error) {
 	if err := f.Chmod(0o666 &^ umask()); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if sync {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	if err := f.Close(); err != nil {
 		return err

@@ -200,3 +200,18 @@ func list[T any](s []T) []T {
 	}
 	return s
 }
+
+// LagStat is how much later than on the primary the articles of a span of time came to a mirror, in seconds. An article
+// that both had in the same run counts as 0.
+type LagStat struct {
+	Site     string  `json:"site"`
+	Mirror   Host    `json:"mirror"`
+	Vantage  string  `json:"vantage"`
+	Articles int     `json:"articles"` // that were up on the primary and came to the mirror
+	Missing  int     `json:"missing"`  // that were up on the primary and never yet on the mirror
+	P50      float64 `json:"p50"`
+	P90      float64 `json:"p90"`
+	Max      float64 `json:"max"`
+	// Bound is the usual time between runs: a lag is known no finer.
+	Bound float64 `json:"bound"`
+}
