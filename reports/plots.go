@@ -72,20 +72,19 @@ func byWord(was, is string) (a, b []piece) {
 
 // spark draws the daily means of the time to the first byte, a line for each stretch of days with answers.
 func spark(h *survey.MirrorHistory) (lines []string, label string) {
-	low, high, last := 0.0, 0.0, 0.0
-	seen := false
+	low, high, last, n := 0.0, 0.0, 0.0, 0
 	for _, d := range h.Days {
 		if d.FirstByteMS == nil {
 			continue
 		}
 		ms := *d.FirstByteMS
-		if !seen {
-			low, high, seen = ms, ms, true
+		if n++; n == 1 {
+			low, high = ms, ms
 		}
 		low, high, last = min(low, ms), max(high, ms), ms
 	}
-	if !seen {
-		return nil, ""
+	if n < 2 {
+		return nil, "" // a point is no line
 	}
 	var points []string
 	end := func() {
@@ -132,7 +131,7 @@ func lagWords(l *survey.LagStat) string {
 		out = fmt.Sprintf(say["lag"], plural(l.Articles, "article", "articles"), duration(seconds(l.P90)), duration(seconds(l.Bound)))
 	}
 	if l.Missing > 0 {
-		out += "; " + fmt.Sprintf(say["lag-missing"], l.Missing)
+		out += "; " + fmt.Sprintf(say["lag-missing"], plural(l.Missing, "article", "articles"))
 	}
 	return out
 }

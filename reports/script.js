@@ -4,7 +4,7 @@
   var when = document.getElementById("when");
   if (when && when.dateTime) {
     var at = new Date(when.dateTime);
-    if (!isNaN(at)) when.after(" (" + text.local + " " + at.toLocaleString() + ")");
+    if (!isNaN(at)) when.after(" (" + text.local + " " + at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" }) + ")");
   }
   var stale = document.getElementById("stale");
   if (stale && Date.now() > Date.parse(stale.dataset.due)) stale.hidden = false;

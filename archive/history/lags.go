@@ -19,6 +19,10 @@ func (db *DB) Lags(ctx context.Context, since time.Time) ([]survey.LagStat, erro
 		key
 		up sql.NullInt64
 	}
+	bound, err := db.interval(ctx)
+	if err != nil {
+		return nil, err
+	}
 	lags := map[key][]float64{}
 	missing := map[key]int{}
 	var group []first
@@ -29,14 +33,18 @@ func (db *DB) Lags(ctx context.Context, since time.Time) ([]survey.LagStat, erro
 			switch {
 			case !primary.Valid:
 			case f.up.Valid:
-				lags[f.key] = append(lags[f.key], max(0, float64(f.up.Int64-primary.Int64)/1e6))
+				late := float64(f.up.Int64-primary.Int64) / 1e6
+				if late < bound/2 || bound == 0 {
+					late = 0 // the same run: visits of one run lie apart too
+				}
+				lags[f.key] = append(lags[f.key], late)
 			default:
 				missing[f.key]++
 			}
 		}
 		group, primary = group[:0], sql.NullInt64{}
 	}
-	err := db.each(ctx, "reading lags", `SELECT s.site, s.article, s.mirror, s.vantage, s.role,
+	err = db.each(ctx, "reading lags", `SELECT s.site, s.article, s.mirror, s.vantage, s.role,
 			(SELECT MIN(t.first_seen) FROM states t WHERE t.series = s.id AND t.state = 'up')
 		FROM series s WHERE s.first_seen >= $1 ORDER BY s.site, s.article, s.vantage, s.mirror`, []any{micros(since)}, func(rows *sql.Rows) error {
 		var at first
@@ -60,10 +68,6 @@ func (db *DB) Lags(ctx context.Context, since time.Time) ([]survey.LagStat, erro
 		return nil, err
 	}
 	flush()
-	bound, err := db.interval(ctx)
-	if err != nil {
-		return nil, err
-	}
 	var all []survey.LagStat
 	add := func(k key) {
 		list := lags[k]
