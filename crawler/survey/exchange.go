@@ -119,6 +119,10 @@ type Lookup struct {
 	Answers []Answer  `json:"answers"`
 	Outcome Outcome   `json:"outcome,omitempty"`
 	At      time.Time `json:"at,omitzero"`
+	// BlockList names the operator's list that holds an address of the answer; Outcome is then known_block_address.
+	BlockList string `json:"block_list,omitempty"`
+	// Cached says that nothing was asked: the answer was had at At, for another exchange of the same run.
+	Cached bool `json:"cached,omitempty"`
 	// Raw holds every datagram of the answer as it came; the archive keeps them as dns: resources.
 	Raw [][]byte `json:"-"`
 }

@@ -55,7 +55,7 @@ func (a *attempt) decode() *Failure {
 	case len(codings) == 0 && !r.chunked && size <= limit:
 		a.decoded.body, a.decoded.length = raw, size
 	default:
-		out := newSpool(a.t.limits.Spool, a.t.cfg.Dir)
+		out := a.t.newSpool()
 		a.decoded.spool = out
 		err := fill(out, message.Decode(strings.Join(codings, ","), raw, limit))
 		var local *Failure

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/idna"
+
 	"mirrorwatch/crawler/survey"
 )
 
@@ -34,6 +36,17 @@ type Config struct {
 	Recorder Recorder
 	Now      func() time.Time // nil: time.Now
 	Dir      string           // for spool files; "": os.TempDir
+	// BlockLists mark answers that hold an address known to serve block pages (classification.md 1.1). They conclude nothing.
+	BlockLists []BlockList
+
+	resolvConf, hostsFile string                         // of the system resolver; "": /etc/resolv.conf, /etc/hosts
+	createFile            func(dir string) (file, error) // of spools; nil: a temporary file
+}
+
+// BlockList is a named list of addresses that block pages are served from.
+type BlockList struct {
+	Name     string
+	Prefixes []netip.Prefix
 }
 
 // Limits bound one exchange. A zero field means its default.
@@ -98,6 +111,7 @@ type Transport struct {
 	pins     map[string]string
 	permit   map[string]bool
 	pool     pool
+	names    names
 	source   source
 	closing  sync.Once
 }
@@ -139,6 +153,13 @@ func New(cfg Config) (*Transport, error) {
 		return nil, err
 	}
 	t.pool.idle = t.limits.Idle
+	if t.cfg.createFile == nil {
+		t.cfg.createFile = temporary
+	}
+	if cfg.Roots == nil {
+		// Read once and now: were descriptors short at the first handshake, every mirror's authority would be unknown.
+		_, _ = x509.SystemCertPool()
+	}
 	return t, nil
 }
 
@@ -166,11 +187,25 @@ func canonical(hostport string) (string, error) {
 	return net.JoinHostPort(hostName(host), port), nil
 }
 
-// hostName brings a host into one spelling: lower case, no final dot, IP literals (also "0x7f.1") as netip writes them.
+// hostName brings a host into one spelling: lower case, no final dot, ASCII (so that neither a full-width "ｏｎｉｏｎ" nor a full-width
+// "127。0。0。1" passes for another name), IP literals (also "0x7f.1") as netip writes them.
 func hostName(host string) string {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	host = strings.ToLower(strings.TrimSuffix(asciiHost(host), "."))
 	if addr, ok, _ := literal(host); ok {
 		return addr.String()
+	}
+	return host
+}
+
+// asciiHost returns a host with letters beyond ASCII as it is asked for; others, and what IDNA refuses, as they are.
+func asciiHost(host string) string {
+	for i := 0; i < len(host); i++ {
+		if host[i] >= 0x80 {
+			if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+				return ascii
+			}
+			break
+		}
 	}
 	return host
 }
@@ -196,7 +231,7 @@ func targetOf(u *url.URL) (target, error) {
 	case tg.port == "":
 		tg.port = "443"
 	}
-	addr, ok, err := literal(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")))
+	addr, ok, err := literal(strings.ToLower(strings.TrimSuffix(asciiHost(u.Hostname()), ".")))
 	if ok {
 		tg.addr = addr
 	}

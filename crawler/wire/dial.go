@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -13,8 +14,9 @@ import (
 
 // source is the local end of a vantage: an address, an interface, or neither.
 type source struct {
-	addr  netip.Addr
-	iface string
+	addr   netip.Addr
+	iface  string
+	device bool // sockets may be bound to iface itself; else to an address of it
 }
 
 func parseSource(s string) (source, error) {
@@ -27,11 +29,11 @@ func parseSource(s string) (source, error) {
 	if _, err := net.InterfaceByName(s); err != nil {
 		return source{}, fmt.Errorf("source %q is neither an address nor an interface: %w", s, err)
 	}
-	return source{iface: s}, nil
+	return source{iface: s, device: canBindToDevice(s)}, nil
 }
 
-// local returns the address to dial from towards to: invalid when the system may choose, not ok when there is none of to's
-// family.
+// local returns the address to dial from towards to: invalid when the system may choose, not ok when the source has none of
+// to's family.
 func (s source) local(to netip.Addr) (netip.Addr, bool) {
 	switch {
 	case s.addr.IsValid():
@@ -55,6 +57,9 @@ func (s source) local(to netip.Addr) (netip.Addr, bool) {
 		if ip, ok := netip.AddrFromSlice(n.IP); ok {
 			ip = ip.Unmap()
 			if ip.Is4() == to.Is4() && (!ip.IsLinkLocalUnicast() || to.IsLinkLocalUnicast()) {
+				if s.device {
+					return netip.Addr{}, true
+				}
 				return ip, true
 			}
 		}
@@ -64,15 +69,10 @@ func (s source) local(to netip.Addr) (netip.Addr, bool) {
 
 // route reports whether the system knows a way to the address. Connecting a UDP socket sends nothing.
 func (s source) route(ctx context.Context, to netip.AddrPort) bool {
-	from, ok := s.local(to.Addr())
-	if !ok {
+	if _, ok := s.local(to.Addr()); !ok {
 		return false
 	}
-	d := net.Dialer{}
-	if from.IsValid() {
-		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
-	}
-	c, err := d.DialContext(ctx, "udp", to.String())
+	c, err := s.dial(ctx, "udp", to, time.Second)
 	if err != nil {
 		switch network(err) {
 		case survey.NetworkUnreachable, survey.HostUnreachable, survey.NetworkDown:
@@ -84,14 +84,54 @@ func (s source) route(ctx context.Context, to netip.AddrPort) bool {
 	return true
 }
 
-// dialTCP dials one address.
-func (s source) dialTCP(ctx context.Context, to netip.AddrPort, timeout time.Duration) (net.Conn, error) {
+// dial dials one address over tcp or udp, from the source. Everything that leaves for a vantage goes through here: mirrors,
+// resolvers, proxies.
+func (s source) dial(ctx context.Context, network string, to netip.AddrPort, timeout time.Duration) (net.Conn, error) {
 	d := net.Dialer{Timeout: timeout}
-	if from, _ := s.local(to.Addr()); from.IsValid() {
+	from, ok := s.local(to.Addr())
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("no address of the family of %s to dial from: %w", to.Addr(), errNoRoute)
+	case s.device:
+		d.Control = bindToDevice(s.iface)
+	case from.IsValid() && network == "udp":
+		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	case from.IsValid():
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
-	return d.DialContext(ctx, "tcp", to.String())
+	return d.DialContext(ctx, network, to.String())
 }
+
+// dialHost dials a host the operator configured, a name or an address, each of its addresses in turn.
+func (s source) dialHost(ctx context.Context, host, port string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("port %q", port)
+	}
+	addrs := []netip.Addr{}
+	if a, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, a)
+	} else if addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		return nil, err
+	}
+	err = fmt.Errorf("%q has no address", host)
+	for i, a := range addrs {
+		each := timeout
+		if i < len(addrs)-1 {
+			each /= 3
+		}
+		var c net.Conn
+		if c, err = s.dial(ctx, "tcp", netip.AddrPortFrom(a.Unmap(), uint16(n)), each); err == nil || ctx.Err() != nil {
+			return c, err
+		}
+	}
+	return nil, err
+}
+
+// errNoRoute says that the source has no address of the family.
+var errNoRoute = errors.New("no route")
 
 // dial brings up a fresh connection for a target. Its conn is never nil: on failure it says how far it came.
 func (t *Transport) dial(ctx context.Context, v *Visit, tg target, key string) (*conn, error) {
@@ -115,8 +155,8 @@ func (t *Transport) connect(ctx context.Context, v *Visit, tg target, c *conn) e
 	if tg.bad != nil {
 		return fail(survey.StageDNS, survey.GuardRefused, tg.bad)
 	}
-	if onion(tg.host) && (t.proxy == nil) && !t.permitted(tg) {
-		return fail(survey.StageDNS, survey.OnionLeakRefused, fmt.Errorf("%q is asked for through a proxy only (RFC 7686)", tg.host))
+	if onion(tg.host) && !t.asksOnion() && !t.permitted(tg) {
+		return fail(survey.StageDNS, survey.OnionLeakRefused, fmt.Errorf("%q is asked for through a proxy of the operator's only (RFC 7686)", tg.host))
 	}
 	to := tg // where the connection leads
 	if pin, ok := t.pins[tg.key()]; ok {
@@ -159,7 +199,7 @@ func (t *Transport) connect(ctx context.Context, v *Visit, tg target, c *conn) e
 				timeout /= 3
 			}
 			var nc net.Conn
-			nc, err = t.source.dialTCP(ctx, at, timeout)
+			nc, err = t.source.dial(ctx, "tcp", at, timeout)
 			if err == nil {
 				try.MS, try.Outcome = *survey.Millis(time.Since(begin)), survey.OK
 				c.tries = append(c.tries, try)
@@ -191,14 +231,12 @@ func (t *Transport) addresses(ctx context.Context, v *Visit, tg, to target, c *c
 		found = []netip.Addr{to.addr}
 	} else {
 		start := time.Now()
-		dctx, cancel := context.WithTimeout(ctx, t.limits.DNS)
-		res := t.resolve(dctx, to.host, v.Family)
-		cancel()
+		res := t.lookUp(ctx, v, to.host)
 		c.timing.DNS = survey.Millis(time.Since(start))
 		c.late = res.late
 		c.lookups = res.lookups // shared with c.late, which marks second answers in it
 		for i := range c.lookups {
-			t.flagBogus(tg, &c.lookups[i])
+			t.flag(tg, &c.lookups[i])
 		}
 		if ctx.Err() != nil {
 			return nil, failed(ctx, survey.StageDNS, ctx.Err())
@@ -230,15 +268,24 @@ func (t *Transport) addresses(ctx context.Context, v *Visit, tg, to target, c *c
 	return append(v6, v4...), nil
 }
 
-// flagBogus marks an answer that lies in special space although the operator did not open it. It concludes nothing: the guard
-// decides about dialing.
-func (t *Transport) flagBogus(tg target, l *survey.Lookup) {
+// flag marks an answer that holds an address of a block list, or lies in special space although the operator did not open it.
+// It concludes nothing: the guard decides about dialing.
+func (t *Transport) flag(tg target, l *survey.Lookup) {
 	if l.Outcome != survey.OK || l.Engine == "hosts" || l.Engine == "pin" {
 		return
 	}
 	for _, a := range l.Answers {
 		addr, err := netip.ParseAddr(a.Data)
-		if err == nil && t.check(tg, addr) != nil {
+		if err != nil {
+			continue
+		}
+		for _, list := range t.cfg.BlockLists {
+			if _, ok := within(list.Prefixes, bare(addr)); ok {
+				l.Outcome, l.BlockList = survey.KnownBlockAddress, list.Name
+				return
+			}
+		}
+		if t.check(tg, addr) != nil {
 			l.Outcome = survey.Bogon
 		}
 	}

@@ -60,6 +60,8 @@ func network(err error) survey.Outcome {
 		return survey.Timeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return survey.EOF
+	case errors.Is(err, errNoRoute):
+		return survey.NoRoute
 	case errors.Is(err, context.Canceled):
 		return survey.Interrupted
 	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):

@@ -92,11 +92,7 @@ func (p *proxy) connect(ctx context.Context, t *Transport, v *Visit, tg, to targ
 	}
 	start := time.Now()
 	defer func() { c.timing.Connect = survey.Millis(time.Since(start)) }()
-	d := net.Dialer{Timeout: t.limits.Connect}
-	if t.source.addr.IsValid() {
-		d.LocalAddr = &net.TCPAddr{IP: t.source.addr.AsSlice()}
-	}
-	nc, err := d.DialContext(ctx, "tcp", net.JoinHostPort(p.host, p.port))
+	nc, err := t.source.dialHost(ctx, p.host, p.port, t.limits.Connect)
 	if err != nil {
 		if f := failed(ctx, survey.StageProxy, err); ctx.Err() != nil || f.Outcome == survey.LocalResources {
 			return f
@@ -288,6 +284,13 @@ func local(host string) bool {
 		}
 	}
 	return !strings.Contains(host, ".")
+}
+
+// asksOnion reports whether .onion names may be asked for at all. A SOCKS proxy gets the name as it is; an HTTP proxy too, but
+// only one that the operator named: what the environment configures (the vantage "env") is as a rule a company's, and would
+// put the name into its resolver and its log (RFC 7686 section 2).
+func (t *Transport) asksOnion() bool {
+	return t.proxy != nil && (t.proxy.scheme == "socks5" || t.cfg.Vantage.Name != "env")
 }
 
 func onion(host string) bool { return host == "onion" || strings.HasSuffix(host, ".onion") }

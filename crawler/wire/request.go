@@ -39,9 +39,10 @@ func (t *Transport) compose(req *http.Request, tg target, c *conn) (*request, er
 	if host == "" {
 		host = req.URL.Host
 	}
+	host = asciiAuthority(host)
 	host = strings.TrimSuffix(host, ".")
 	if c.plain {
-		path = "http://" + req.URL.Host + path
+		path = "http://" + asciiAuthority(req.URL.Host) + path
 	}
 	if !clean(method) || !clean(path) || !clean(host) || strings.ContainsAny(method+path+host, " \t") {
 		return nil, fmt.Errorf("request line cannot be written: %q %q %q", method, path, host)
@@ -138,6 +139,17 @@ func (t *Transport) compose(req *http.Request, tg target, c *conn) (*request, er
 		}
 	}
 	return r, nil
+}
+
+// asciiAuthority is a host, with its port or without, as it stands in a head.
+func asciiAuthority(host string) string {
+	name, port, ok := strings.Cut(host, ":")
+	if ascii := asciiHost(name); ascii != name && ok {
+		return ascii + ":" + port
+	} else if !ok {
+		return ascii
+	}
+	return host
 }
 
 // clean reports whether s can stand in a head: no control characters, so that nothing can be smuggled behind it.

@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -15,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,7 +66,7 @@ func (t *Transport) parseResolver(s string) (resolver, error) {
 	r := resolver{source: t.source, linger: t.limits.Linger, timeout: t.limits.DNS}
 	if s == "" || s == "system" {
 		r.engine = engineSystem
-		r.readSystem("/etc/resolv.conf", "/etc/hosts")
+		r.readSystem(cmp.Or(t.cfg.resolvConf, "/etc/resolv.conf"), cmp.Or(t.cfg.hostsFile, "/etc/hosts"))
 		return r, nil
 	}
 	bad := func(why string) (resolver, error) {
@@ -122,7 +124,7 @@ func (t *Transport) parseResolver(s string) (resolver, error) {
 				ForceAttemptHTTP2: true, TLSClientConfig: r.tlsConfig, DisableCompression: true, IdleConnTimeout: 10 * time.Second,
 				TLSHandshakeTimeout: t.limits.TLS, MaxIdleConnsPerHost: 2,
 				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-					return r.source.dialTCP(ctx, server, t.limits.DNS)
+					return r.source.dial(ctx, "tcp", server, t.limits.DNS)
 				},
 			}}
 	default:
@@ -173,10 +175,12 @@ func (t *Transport) resolve(ctx context.Context, host string, family int) resolu
 		return resolution{outcome: survey.NXDomain, err: fmt.Errorf("%q cannot be a name", host)}
 	}
 	if r.hosts != "" {
-		if l := r.fromHosts(ascii, t.now()); l != nil {
-			res := resolution{lookups: []survey.Lookup{*l}}
-			for _, a := range l.Answers {
-				res.addrs = append(res.addrs, netip.MustParseAddr(a.Data))
+		if found := r.fromHosts(ascii, t.now()); len(found) > 0 {
+			res := resolution{lookups: found}
+			for _, l := range found {
+				for _, a := range l.Answers {
+					res.addrs = append(res.addrs, netip.MustParseAddr(a.Data))
+				}
 			}
 			return res
 		}
@@ -249,7 +253,7 @@ func (r *resolver) fallback(ctx context.Context, host string, family int, now ti
 	}
 	start := time.Now()
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, host+".")
-	l := survey.Lookup{Engine: engineSystem, Name: host, Type: "A", EDE: []survey.EDE{}, Answers: []survey.Answer{}, At: now.UTC(),
+	l := survey.Lookup{Engine: engineSystem, Server: engineSystem, Name: host, Type: "A", EDE: []survey.EDE{}, Answers: []survey.Answer{}, At: now.UTC(),
 		MS: *survey.Millis(time.Since(start)), Outcome: survey.OK}
 	for _, a := range addrs {
 		l.Answers = append(l.Answers, survey.Answer{Type: typeOf(a), Data: a.Unmap().String()})
@@ -274,14 +278,14 @@ func network2dns(ctx context.Context, err error) survey.Outcome {
 	return failed(ctx, survey.StageDNS, err).Outcome
 }
 
-// fromHosts looks the name up in the hosts file.
-func (r *resolver) fromHosts(host string, now time.Time) *survey.Lookup {
+// fromHosts looks the name up in the hosts file: one lookup for each family that is there.
+func (r *resolver) fromHosts(host string, now time.Time) []survey.Lookup {
 	f, err := os.Open(r.hosts)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	var l *survey.Lookup
+	var found []survey.Lookup
 	lines := bufio.NewScanner(io.LimitReader(f, 8<<20))
 	for lines.Scan() {
 		line, _, _ := strings.Cut(lines.Text(), "#")
@@ -295,15 +299,18 @@ func (r *resolver) fromHosts(host string, now time.Time) *survey.Lookup {
 		}
 		for _, name := range fields[1:] {
 			if strings.EqualFold(strings.TrimSuffix(name, "."), host) {
-				if l == nil {
-					l = &survey.Lookup{Engine: engineHosts, Server: r.hosts, Name: host, Type: typeOf(a), EDE: []survey.EDE{}, At: now.UTC(), Outcome: survey.OK}
+				at := slices.IndexFunc(found, func(l survey.Lookup) bool { return l.Type == typeOf(a) })
+				if at < 0 {
+					at = len(found)
+					found = append(found, survey.Lookup{Engine: engineHosts, Server: r.hosts, Name: host, Type: typeOf(a), EDE: []survey.EDE{}, At: now.UTC(), Outcome: survey.OK})
 				}
+				l := &found[at]
 				l.Answers = append(l.Answers, survey.Answer{Type: typeOf(a), Data: a.WithZone("").Unmap().String()})
 				break
 			}
 		}
 	}
-	return l
+	return found
 }
 
 // answer is what one question came to over all servers.
@@ -485,8 +492,11 @@ func readAnswer(raw []byte, q *dns.Msg, l *survey.Lookup) ([]netip.Addr, error) 
 // overUDP asks, and asks again while nothing comes. Datagrams with another id are kept and passed over. The socket stays open:
 // late must be called once to look whether a second, differing answer came, which is a sign of injection.
 func (r *resolver) overUDP(ctx context.Context, server string, out []byte, q *dns.Msg, l *survey.Lookup) (raw []byte, late func(*survey.Lookup, time.Duration), err error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, "udp", server)
+	to, err := netip.ParseAddrPort(server)
+	if err != nil {
+		return nil, nil, err
+	}
+	nc, err := r.source.dial(ctx, "udp", to, r.timeout)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -584,7 +594,7 @@ func (r *resolver) overStream(ctx context.Context, server string, out []byte, se
 	if err != nil {
 		return nil, err
 	}
-	nc, err := r.source.dialTCP(ctx, to, r.timeout)
+	nc, err := r.source.dial(ctx, "tcp", to, r.timeout)
 	if err != nil {
 		return nil, err
 	}

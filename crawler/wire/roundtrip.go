@@ -48,7 +48,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		stale := a.reused && f != nil && (a.r == nil || a.r.spool.Size() == 0) && ctx.Err() == nil && f.Outcome != survey.Timeout
-		if stale && retry {
+		if late := a.reused && e.Status == http.StatusRequestTimeout; (stale || late) && retry {
 			a.finish(false)
 			unsolicited = 0
 			continue
@@ -140,7 +140,7 @@ func (a *attempt) do(ctx context.Context, key string) (*Failure, error) {
 func (a *attempt) exchange(ctx context.Context, sent *request) *Failure {
 	c := a.c
 	a.sent = sent // before writing: an answer may come before the write returns
-	a.r = &reading{t: a.t, ctx: ctx, c: c, method: a.req.Method, spool: newSpool(a.t.limits.Spool, a.t.cfg.Dir)}
+	a.r = &reading{t: a.t, ctx: ctx, c: c, method: a.req.Method, spool: a.t.newSpool()}
 	_ = c.rw.SetWriteDeadline(time.Now().Add(a.t.limits.Stall))
 	n, werr := c.rw.Write(sent.wire)
 	if werr != nil {

@@ -23,7 +23,8 @@ type spool struct {
 	block *[]byte
 	limit int
 	dir   string
-	file  *os.File
+	open  func(dir string) (file, error)
+	file  file
 	fileN int64
 	buf   []byte // where reads go once mem is full
 
@@ -33,9 +34,30 @@ type spool struct {
 
 var errFreed = errors.New("response read after its body was closed")
 
-func newSpool(limit int, dir string) *spool {
+func (t *Transport) newSpool() *spool {
 	b := blocks.Get().(*[]byte)
-	return &spool{mem: (*b)[:0], block: b, limit: limit, dir: dir}
+	return &spool{mem: (*b)[:0], block: b, limit: t.limits.Spool, dir: t.cfg.Dir, open: t.cfg.createFile}
+}
+
+// file is what a spool needs of one.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Name() string
+}
+
+// temporary makes a file that has lost its name already where the system allows that.
+func temporary(dir string) (file, error) {
+	f, err := os.CreateTemp(dir, "mirrorwatch-spool-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil && !removeLater {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // room returns where the next octets go, at least readRoom of them.
@@ -66,12 +88,8 @@ func (s *spool) take(p []byte, n int) ([]byte, error) {
 		return p[:n], nil
 	}
 	if s.file == nil {
-		f, err := os.CreateTemp(s.dir, "mirrorwatch-spool-*")
+		f, err := s.open(s.dir)
 		if err != nil {
-			return nil, err
-		}
-		if err := os.Remove(f.Name()); err != nil && !removeLater {
-			_ = f.Close()
 			return nil, err
 		}
 		s.file = f

@@ -200,6 +200,12 @@ func TestTaxonomy(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
+			if tc.cfg.Limits == (Limits{}) {
+				tc.cfg.Limits = limitsFor(tc.want)
+				if strings.Contains(tc.want, "wrong_id") {
+					tc.cfg.Limits.DNS = short.DNS // silence is waited for
+				}
+			}
 			tr, b := open(t, tc.cfg)
 			_, _, err := get(t.Context(), tr, &Visit{Probe: survey.Probe{Purpose: survey.ForVerdict}}, "GET", tc.url)
 			e, _ := b.last()
