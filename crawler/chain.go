@@ -113,7 +113,7 @@ func (f *fetcher) follow(ctx context.Context, q question, maxHops int, opt conte
 			if next, ok = resolveLocation(c.final, loc); !ok {
 				return c.fail(survey.BadLocation), nil
 			}
-		case page != nil && page.MetaRefresh != "" && page.VisibleWords < 40:
+		case page != nil && page.MetaRefresh != "" && page.VisibleWords < 40 && !challenging(page):
 			var ok bool
 			if next, ok = markup.Resolve(c.final, page.MetaRefresh); !ok || next == c.final {
 				return c, nil
@@ -128,6 +128,16 @@ func (f *fetcher) follow(ctx context.Context, q question, maxHops int, opt conte
 		}
 		c.final = next
 	}
+}
+
+// challenging reports whether the page bears the marks of a challenge: following its refresh would be an attempt to pass it.
+func challenging(p *content.Page) bool {
+	for _, m := range p.Markers {
+		if strings.HasPrefix(m, "challenge:") {
+			return true
+		}
+	}
+	return false
 }
 
 // fail ends the chain with a decision of ours; the hop's own page is no answer to the question.

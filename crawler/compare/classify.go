@@ -136,14 +136,25 @@ func (j *judge) classify(v *View, d *document) classification {
 	o := v.Observation
 	f := factsOf(v, d)
 	hits := map[survey.PageClass]string{}
+	refused, product := "", false
 	for i := range j.rules.rules {
 		r := &j.rules.rules[i]
 		if at, ok := r.fits(f); ok {
+			if r.Outranks {
+				refused = r.ID
+			}
+			if r.Class == survey.ClassBlockPage && (r.Where == "header" || r.Where == "host" || r.Where == "url") {
+				product = true
+			}
 			out.matched = append(out.matched, survey.Match{Rule: r.ID, List: ownList + "/" + j.rules.version, Offset: at})
 			if _, seen := hits[r.Class]; !seen {
 				hits[r.Class] = r.ID
 			}
 		}
+	}
+	if refused != "" && !product {
+		delete(hits, survey.ClassBlockPage)
+		hits[survey.ClassAccessDenied] = refused
 	}
 	for _, q := range o.DNS {
 		for _, a := range q.Answers {

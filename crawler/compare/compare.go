@@ -233,6 +233,12 @@ func (j *judge) view(i int, ref *reference) survey.Verdict {
 				j.statusNote(o, &ver)
 				return ver
 			}
+			if kind, _ := j.everyAddress(v, d); kind != "" && ver.Verdict == survey.Truncated {
+				// What stands at any address holds no more of the article than the site's template does.
+				ver = survey.Verdict{PageClass: survey.ClassUnknown, Confidence: survey.High}
+				j.notTheArticle(v, d, ref, &ver)
+				return ver
+			}
 			if j.older(v, d, ref, &ver) {
 				j.statusNote(o, &ver)
 				return ver
@@ -547,7 +553,7 @@ func (j *judge) notTheArticle(v *View, d *document, ref *reference, ver *survey.
 	// A page that is a heavily edited article, or a translation of it, is judged by its text before its class.
 	if ref != nil && status < 400 && ver.Scores.CRef != nil && *ver.Scores.CRef >= relatedRef && d.ownWords() >= sameWorkWords {
 		ver.PageClass, ver.Confidence = survey.ClassArticle, survey.Low
-		if identity && language(refPage.Lang) == language(v.Page.Lang) {
+		if identity && language(refPage.Lang) == language(v.Page.Lang) && throughout(ref.doc, d) {
 			ver.Verdict, ver.Kind = survey.Altered, survey.Ptr("heavy")
 			say("The page names itself as the article, but only %.0f%% of the reference's wording is left in it.", 100**ver.Scores.CRef)
 			return
@@ -639,6 +645,28 @@ func (j *judge) notTheArticle(v *View, d *document, ref *reference, ver *survey.
 		ver.Confidence = survey.Medium
 		say("It names itself as the article, though.")
 	}
+}
+
+// throughout reports whether what is left of a reference's wording comes from more than one part of it: an edited article keeps
+// something everywhere, a page that quotes it one passage (classification.md 2.5 E, "embedded quotation").
+func throughout(r, d *document) bool {
+	have := d.shingleSet()
+	const parts = 4
+	with := 0
+	for k := range parts {
+		lo, hi := k*len(r.tokens)/parts, (k+1)*len(r.tokens)/parts
+		own := shinglesOf(r.tokens[lo:hi])
+		hit := 0
+		for h := range own {
+			if in64(have, h) {
+				hit++
+			}
+		}
+		if 20*hit >= len(own) && hit > 0 {
+			with++
+		}
+	}
+	return with >= 3
 }
 
 // thinPage reports whether few words and links are visible (classification.md 1.6).

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"mirrorwatch/crawler/internal/perturb"
 	"mirrorwatch/crawler/content"
+	"mirrorwatch/crawler/internal/perturb"
 	"mirrorwatch/crawler/message"
 	"mirrorwatch/crawler/survey"
 )

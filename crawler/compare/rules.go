@@ -36,6 +36,9 @@ type rule struct {
 	Window   int              `json:"window"`
 	Contains []string         `json:"contains"`
 	Need     string           `json:"need"`
+	// Outranks: a refusal that names its delivery network or a country is the server's doing, whatever words of blocking stand
+	// beside it (classification.md 1.6, 5).
+	Outranks bool `json:"outranks"`
 
 	re     *regexp.Regexp
 	groups [][]stem

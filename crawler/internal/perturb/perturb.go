@@ -286,7 +286,355 @@ var rows = []row{
 		}
 		return done
 	}},
+	{"same: most read", "same", nil, swapTeasers},
+	{"same: schemes", "same", nil, func(p *page, _ *rand.Rand, _ string) bool {
+		done := false
+		for n := range p.root.Descendants() {
+			for i := range n.Attr {
+				if n.Attr[i].Key == "href" && n.DataAtom == atom.A && strings.HasPrefix(n.Attr[i].Val, "https://") {
+					n.Attr[i].Val, done = "http://"+n.Attr[i].Val[8:], true
+				}
+			}
+		}
+		return done
+	}},
+	{"same: print layout", "same", nil, func(p *page, _ *rand.Rand, title string) bool {
+		return relayout(p, title, "<!DOCTYPE html><html><head><title></title></head><body><h1></h1><div id=story></div><p>Printed from this paper's web site. All rights reserved.</p></body></html>")
+	}},
+	{"same: AMP layout", "same", nil, func(p *page, _ *rand.Rand, title string) bool {
+		return relayout(p, title, "<!DOCTYPE html><html amp><head><title></title><script async src=/amp/v0.js></script></head><body><header><a href=/>Front page</a></header><article><h1></h1><div id=story></div></article><footer><a href=/about>About</a></footer></body></html>")
+	}},
+	{"date", "altered", []string{"date", "number"}, edit(group(monthDay, func(s string, rng *rand.Rand) string {
+		return fmt.Sprint(1 + (leadingInt(s)+rng.IntN(26))%28)
+	}))},
+	{"names swapped", "altered", []string{"name", "sentence_edited", "quotation"}, swapNames},
+	{"attribution", "altered", []string{"name", "quotation", "sentence_edited"}, edit(group(attribution, func(_ string, rng *rand.Rand) string {
+		return []string{"Zorbanek", "Quillfeather", "Tamsin"}[rng.IntN(3)]
+	}))},
+	{"three words", "altered", nil, func(p *page, rng *rand.Rand, title string) bool {
+		n := 0
+		for range 3 {
+			if edit(group(word, func(_ string, rng *rand.Rand) string { return []string{"wooden", "hidden", "yellow"}[rng.IntN(3)] }))(p, rng, title) {
+				n++
+			}
+		}
+		return n == 3
+	}},
+	{"two paragraphs removed", "altered", []string{"paragraph_removed", "sentence_deleted"}, func(p *page, rng *rand.Rand, _ string) bool {
+		if len(p.paras) < 8 {
+			return false
+		}
+		i := 1 + rng.IntN(len(p.paras)-4)
+		for _, n := range p.paras[i : i+2] {
+			n.Parent.RemoveChild(n)
+		}
+		return true
+	}},
+	{"link target", "altered", []string{"link"}, func(p *page, rng *rand.Rand, _ string) bool {
+		for _, n := range p.paras {
+			for c := range n.Descendants() {
+				if c.DataAtom != atom.A || len(strings.Fields(textOf(c))) < 2 {
+					continue
+				}
+				for i := range c.Attr {
+					if c.Attr[i].Key == "href" && strings.HasPrefix(c.Attr[i].Val, "http") {
+						c.Attr[i].Val = fmt.Sprintf("https://www.elsewhere-%d.com/page", rng.IntN(1000))
+						return true
+					}
+				}
+			}
+		}
+		return false
+	}},
+	{"cut 90%", "altered or truncated", nil, cut(.9)},
+	{"teaser", "truncated", nil, func(p *page, rng *rand.Rand, title string) bool {
+		first := p.paras[0]
+		if !cut(.01)(p, rng, title) {
+			return false
+		}
+		first.Parent.InsertBefore(element(atom.P, "Subscribe to continue reading this article."), first.NextSibling)
+		return true
+	}},
 	{"cut 75%", "truncated", nil, cut(.75)},
 	{"cut 50%", "truncated", nil, cut(.5)},
 	{"cut 25%", "truncated", nil, cut(.25)},
+}
+
+var (
+	monthDay    = regexp.MustCompile(`\b(?:January|February|March|April|May|June|July|August|September|October|November|December) (\d{1,2})\b`)
+	attribution = regexp.MustCompile(`[”"],? (?:said|says|told) (?:[A-Z][a-z]+ )?([A-Z][a-z]{3,})\b`)
+	fullName    = regexp.MustCompile(`\b([A-Z][a-z]{2,} [A-Z][a-z]{2,})\b`)
+)
+
+func leadingInt(s string) int {
+	n := 0
+	for _, c := range s {
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+// swapNames exchanges two people's or places' names throughout the article.
+func swapNames(p *page, _ *rand.Rand, _ string) bool {
+	seen := map[string]int{}
+	var order []string
+	for _, n := range p.paras {
+		for c := range n.ChildNodes() {
+			if c.Type != html.TextNode {
+				continue
+			}
+			for _, m := range fullName.FindAllString(c.Data, -1) {
+				if seen[m]++; seen[m] == 1 {
+					order = append(order, m)
+				}
+			}
+		}
+	}
+	if len(order) < 2 {
+		return false
+	}
+	a, b := order[0], order[1]
+	for _, n := range p.paras {
+		for c := range n.ChildNodes() {
+			if c.Type == html.TextNode {
+				c.Data = strings.NewReplacer(a, b, b, a).Replace(c.Data)
+			}
+		}
+	}
+	return true
+}
+
+// swapTeasers rewrites the links of lists outside the article: what is read most changes by the minute.
+func swapTeasers(p *page, rng *rand.Rand, _ string) bool {
+	body := p.container()
+	done := 0
+	for n := range p.root.Descendants() {
+		if n.DataAtom != atom.A || within(n, body) || !inList(n) || len(strings.Fields(textOf(n))) < 5 || n.FirstChild == nil || n.FirstChild.Type != html.TextNode || n.FirstChild.NextSibling != nil {
+			continue
+		}
+		n.FirstChild.Data = []string{"Bakers of the old town meet for a contest", "Five lakes to swim in before the summer ends", "Why the night train was late again", "The museum opens its cellar to visitors at last"}[(done+rng.IntN(4))%4]
+		done++
+	}
+	return done > 0
+}
+
+func inList(n *html.Node) bool {
+	for i := 0; n != nil && i < 4; n, i = n.Parent, i+1 {
+		if n.DataAtom == atom.Li {
+			return true
+		}
+	}
+	return false
+}
+
+func within(n, top *html.Node) bool {
+	for ; n != nil; n = n.Parent {
+		if n == top {
+			return true
+		}
+	}
+	return false
+}
+
+// container is the smallest element that holds all paragraphs of the article.
+func (p *page) container() *html.Node {
+	for up := p.paras[0].Parent; up != nil; up = up.Parent {
+		all := true
+		for _, n := range p.paras {
+			all = all && within(n, up)
+		}
+		if all {
+			return up
+		}
+	}
+	return p.root
+}
+
+// relayout moves the article's body into another page: at its element with the id story, or in place of its own article.
+func relayout(p *page, title, layout string) bool {
+	body := p.container()
+	if body.DataAtom == atom.Body || body.Type != html.ElementNode || len(strings.Fields(title)) < 2 {
+		return false
+	}
+	root, err := html.Parse(strings.NewReader(layout))
+	if err != nil {
+		return false
+	}
+	var place *html.Node
+	for n := range root.Descendants() {
+		switch {
+		case n.DataAtom == atom.Title || n.DataAtom == atom.H1:
+			n.FirstChild, n.LastChild = nil, nil
+			n.AppendChild(&html.Node{Type: html.TextNode, Data: title})
+		}
+		for _, a := range n.Attr {
+			if a.Key == "id" && a.Val == "story" {
+				place = n
+			}
+		}
+	}
+	if place == nil {
+		return false
+	}
+	body.Parent.RemoveChild(body)
+	place.AppendChild(body)
+	p.root = root
+	return true
+}
+
+// Transplant puts the body of one article into the page of another publisher, in place of that page's own article. nil when one of the
+// two has no body to take.
+func Transplant(src []byte, inSrc func(string) bool, title string, host []byte, inHost func(string) bool) []byte {
+	a, b := parse(src, inSrc), parse(host, inHost)
+	if a == nil || b == nil || len(a.paras) < 5 || len(b.paras) < 5 {
+		return nil
+	}
+	from, to := a.container(), b.container()
+	if from.DataAtom == atom.Body || to.DataAtom == atom.Body || from.Type != html.ElementNode || to.Type != html.ElementNode || holds(to, atom.H1) || holds(from, atom.H1) {
+		return nil
+	}
+	from.Parent.RemoveChild(from)
+	to.Parent.InsertBefore(from, to)
+	to.Parent.RemoveChild(to)
+	retitle(b.root, title)
+	strip(b.root, from, inHost)
+	return render(b.root)
+}
+
+func holds(n *html.Node, tag atom.Atom) bool {
+	for c := range n.Descendants() {
+		if c.DataAtom == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// retitle gives a page another headline and takes away what its head says of the old article.
+func retitle(root *html.Node, title string) {
+	var gone []*html.Node
+	for n := range root.Descendants() {
+		switch n.DataAtom {
+		case atom.Title, atom.H1:
+			n.FirstChild, n.LastChild = nil, nil
+			n.AppendChild(&html.Node{Type: html.TextNode, Data: title})
+		case atom.Meta:
+			gone = append(gone, n)
+		case atom.Link:
+			for _, a := range n.Attr {
+				if a.Key == "rel" && (a.Val == "canonical" || a.Val == "amphtml" || a.Val == "alternate" || a.Val == "shortlink") {
+					gone = append(gone, n)
+				}
+			}
+		case atom.Script:
+			gone = append(gone, n)
+		}
+	}
+	for _, n := range gone {
+		n.Parent.RemoveChild(n)
+	}
+}
+
+func render(n *html.Node) []byte {
+	var b bytes.Buffer
+	if html.Render(&b, n) != nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
+// Replace puts other paragraphs, and another title where there is one, into the article's place: another article, a translation, a
+// listing, a notice within the publisher's own template. identity says whether the head may go on naming the old article.
+func Replace(src []byte, inArticle func(string) bool, title string, paras []string, lang string, identity bool) []byte {
+	p := parse(src, inArticle)
+	if p == nil || len(p.paras) < 5 {
+		return nil
+	}
+	if identity {
+		for n := range p.root.Descendants() {
+			if n.DataAtom == atom.Html && lang != "" {
+				set(n, "lang", lang)
+			}
+			if (n.DataAtom == atom.Title || n.DataAtom == atom.H1) && title != "" {
+				n.FirstChild, n.LastChild = nil, nil
+				n.AppendChild(&html.Node{Type: html.TextNode, Data: title})
+			}
+			if n.DataAtom == atom.Script && strings.Contains(textOf(n), "articleBody") {
+				n.FirstChild, n.LastChild = nil, nil
+			}
+		}
+	} else {
+		retitle(p.root, title)
+	}
+	body := p.container()
+	strip(p.root, body, inArticle)
+	first := p.paras[0]
+	at := first
+	for at.Parent != body {
+		at = at.Parent
+	}
+	for _, s := range paras {
+		body.InsertBefore(element(atom.P, s), at)
+	}
+	// Everything from the first paragraph on is the old article.
+	for n := at; n != nil; {
+		next := n.NextSibling
+		body.RemoveChild(n)
+		n = next
+	}
+	return render(p.root)
+}
+
+// strip takes out of a page's template what belonged to its own article: standfirst, pictures with captions, byline.
+func strip(root, keep *html.Node, inArticle func(string) bool) {
+	var gone []*html.Node
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode || within(n, keep) || within(keep, n) {
+			continue
+		}
+		switch n.DataAtom {
+		case atom.Figure:
+			gone = append(gone, n)
+			continue
+		case atom.P, atom.H2, atom.H3, atom.Li, atom.Div, atom.Section, atom.Span:
+			if text := textOf(n); len(text) < 5000 && len(strings.Fields(text)) >= 6 && inArticle(text) {
+				gone = append(gone, n)
+				continue
+			}
+		}
+		for _, a := range n.Attr {
+			if v := strings.ToLower(a.Val); (a.Key == "class" || a.Key == "rel" || a.Key == "itemprop" || a.Key == "id") && len(v) < 60 &&
+				(strings.Contains(v, "author") || strings.Contains(v, "byline")) && len(textOf(n)) < 300 {
+				gone = append(gone, n)
+				break
+			}
+		}
+	}
+	for _, n := range gone {
+		if n.Parent != nil {
+			n.Parent.RemoveChild(n)
+		}
+	}
+}
+
+func set(n *html.Node, key, value string) {
+	for i := range n.Attr {
+		if n.Attr[i].Key == key {
+			n.Attr[i].Val = value
+			return
+		}
+	}
+	n.Attr = append(n.Attr, html.Attribute{Key: key, Val: value})
+}
+
+// Append adds paragraphs behind the article's first one: what quotes a notice is still the article.
+func Append(src []byte, inArticle func(string) bool, paras ...string) []byte {
+	p := parse(src, inArticle)
+	if p == nil || len(p.paras) < 5 {
+		return nil
+	}
+	for _, s := range paras {
+		p.paras[1].Parent.InsertBefore(element(atom.P, s), p.paras[1])
+	}
+	return render(p.root)
 }
