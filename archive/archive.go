@@ -76,19 +76,18 @@ type Options struct {
 
 // Archive is an open data folder. Its methods may be called from several goroutines.
 type Archive struct {
-	dir   string
-	opt   Options
-	fs    durable.FS
-	log   *slog.Logger
-	lock  *flock.Flock
-	epoch string
-	run   survey.RunID
+	dir  string
+	opt  Options
+	fs   durable.FS
+	log  *slog.Logger
+	lock *flock.Flock
+	run  survey.RunID
 
-	data   *series // exchanges, snapshots
-	runs   *series // runs and checks; never pruned
-	extra  []*series
-	claims *claims
-	index  *index
+	stageMu sync.Mutex
+	stages  []*stage // exchanges and snapshots, the present epoch last
+	runs    *series  // runs and checks; never pruned
+	extra   []*series
+	index   *index
 
 	dnsMu   sync.Mutex
 	dnsSeen map[[16]byte]survey.RecordID
@@ -167,16 +166,16 @@ func (a *Archive) openWriter(ctx context.Context) error {
 	if !safeName(string(a.run)) {
 		return fmt.Errorf("run ID %q cannot be part of a file name", a.run)
 	}
-	if a.epoch, err = epochOf(now, a.opt.Epoch); err != nil {
+	epoch, err := epochOf(now, a.opt.Epoch)
+	if err != nil {
 		return err
 	}
 	if err := a.recover(ctx); err != nil {
 		return err
 	}
 	a.index = newIndex(a)
-	a.claims = newClaims(a)
-	a.data = a.newSeries(a.epoch + "-" + string(a.run))
-	a.runs = a.newSeries("runs-" + a.epoch + "-" + string(a.run))
+	a.newStage(epoch)
+	a.runs = a.newSeries("runs-" + epoch + "-" + string(a.run))
 	a.runs.single = true
 	return nil
 }
@@ -188,7 +187,7 @@ func (a *Archive) Dir() string { return a.dir }
 func (a *Archive) Run() survey.RunID { return a.run }
 
 // Epoch returns the epoch that this session writes into, such as "202611".
-func (a *Archive) Epoch() string { return a.epoch }
+func (a *Archive) Epoch() string { return a.present().epoch }
 
 func (a *Archive) path(elem ...string) string {
 	return filepath.Join(append([]string{a.dir}, elem...)...)
@@ -287,11 +286,12 @@ func (a *Archive) Close() error {
 	for _, s := range a.allSeries() {
 		errs = append(errs, s.seal())
 	}
-	errs = append(errs, a.index.close())
+	errs = append(errs, a.closeClaims(), a.index.close())
+	if errors.Join(errs...) == nil {
+		errs = append(errs, a.compact())
+	}
 	return errors.Join(errs...)
 }
-
-func (a *Archive) allSeries() []*series { return append([]*series{a.data, a.runs}, a.extra...) }
 
 // Commit makes all that Put and Note returned so far durable: octets first, then the index lines that readers find them
 // by. Only after it a Capture may be believed.

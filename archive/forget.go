@@ -120,6 +120,13 @@ func (a *Archive) forgetIn(ctx context.Context, name string, gone map[string]boo
 		return err
 	}
 	defer f.Close()
+	// Index and manifest line go first: a crash before they are back leaves a file that the next Open indexes and lists.
+	if err := a.uncover(name); err != nil {
+		return err
+	}
+	if err := a.unlist(name); err != nil {
+		return err
+	}
 	err = durable.Write(a.fs, path, 0o666, func(w io.Writer) error {
 		r := warc.NewReader(io.NewSectionReader(f, 0, 1<<62), warc.ReaderOptions{})
 		for {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"mirrorwatch/archive/cdxj"
 )
@@ -22,11 +23,16 @@ type index struct {
 	a     *Archive
 	mu    sync.Mutex
 	files map[string]*indexFile
+
+	names   []string  // files to be read, as the folder was
+	changed time.Time // its time then
+	listed  time.Time // when it was listed
 }
 
 type indexFile struct {
-	file *cdxj.File
-	size int64
+	file    *cdxj.File
+	size    int64
+	changed time.Time
 }
 
 func newIndex(a *Archive) *index { return &index{a: a, files: map[string]*indexFile{}} }
@@ -63,38 +69,47 @@ func sortedText(b []byte) []byte {
 func (x *index) view(ctx context.Context) (*cdxj.Index, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	entries, err := os.ReadDir(x.a.path(indexDir))
+	for try := 0; ; try++ {
+		v, err := x.look(ctx)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || try == 5 {
+			return v, err
+		}
+		x.listed = time.Time{} // sealed or merged meanwhile: the folder is listed again
+	}
+}
+
+// racy is how long after a change of the folder another one may leave no trace in its time.
+const racy = 100 * time.Millisecond
+
+// look opens what changed since the last look.
+func (x *index) look(ctx context.Context) (*cdxj.Index, error) {
+	dir, err := os.Stat(x.a.path(indexDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return cdxj.New(), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var files []*cdxj.File
-	seen := map[string]bool{}
-	sealed := map[string]bool{}
-	for _, e := range entries {
-		sealed[e.Name()] = true
+	if x.listed.IsZero() || !dir.ModTime().Equal(x.changed) || x.listed.Sub(x.changed) < racy {
+		x.listed, x.changed = time.Now(), dir.ModTime()
+		if x.names, err = x.list(); err != nil {
+			x.listed = time.Time{}
+			return nil, err
+		}
 	}
-	for _, e := range entries {
+	var files []*cdxj.File
+	seen := make(map[string]bool, len(x.names))
+	for _, name := range x.names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		name := e.Name()
-		base, journal := strings.CutSuffix(name, openSuffix)
-		if !strings.HasSuffix(base, cdxjSuffix) || !e.Type().IsRegular() || (journal && sealed[base]) {
-			continue
-		}
-		info, err := e.Info()
+		info, err := os.Stat(x.a.path(indexDir, name))
 		if err != nil {
-			continue // sealed or removed meanwhile
+			return nil, err
 		}
 		f := x.files[name]
-		if f == nil || f.size != info.Size() {
-			if f, err = x.open(name, journal, info.Size()); err != nil {
-				if errors.Is(err, fs.ErrNotExist) {
-					continue
-				}
+		if f == nil || f.size != info.Size() || !f.changed.Equal(info.ModTime()) {
+			if f, err = x.open(name, strings.HasSuffix(name, openSuffix), info); err != nil {
 				return nil, err
 			}
 			x.files[name] = f
@@ -110,24 +125,56 @@ func (x *index) view(ctx context.Context) (*cdxj.Index, error) {
 	return cdxj.New(files...), nil
 }
 
-func (x *index) open(name string, journal bool, size int64) (*indexFile, error) {
+// list names the files that hold each line once: of the tiers, and the journals of files that are not indexed yet.
+func (x *index) list() ([]string, error) {
+	entries, err := os.ReadDir(x.a.path(indexDir))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	set, err := x.a.indexSet(cdxjSuffix)
+	if err != nil {
+		return nil, err
+	}
+	covered := map[string]bool{}
+	for _, e := range entries {
+		base, journal := strings.CutSuffix(e.Name(), cdxjSuffix+openSuffix)
+		if !journal || !e.Type().IsRegular() {
+			continue
+		}
+		if len(covered) == 0 {
+			for _, n := range set.Covers() {
+				covered[n] = true
+			}
+		}
+		if !covered[base] {
+			names = append(names, e.Name())
+		}
+	}
+	for _, n := range set.Live() {
+		names = append(names, n+cdxjSuffix)
+	}
+	return names, nil
+}
+
+func (x *index) open(name string, journal bool, info os.FileInfo) (*indexFile, error) {
 	path := x.a.path(indexDir, name)
-	if !journal && size > smallIndex {
+	if !journal && info.Size() > smallIndex {
 		f, err := cdxj.OpenFile(path)
 		if err != nil {
 			return nil, err
 		}
-		return &indexFile{f, size}, nil
+		return &indexFile{f, info.Size(), info.ModTime()}, nil
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	size = int64(len(b))
+	size := int64(len(b))
 	if journal {
 		b = sortedText(b) // it stands in the order of capture
 	}
-	return &indexFile{cdxj.NewFile(bytes.NewReader(b), int64(len(b))), size}, nil
+	return &indexFile{cdxj.NewFile(bytes.NewReader(b), int64(len(b))), size, info.ModTime()}, nil
 }
 
 func (x *index) close() error {

@@ -68,6 +68,18 @@ func (a *Archive) writeManifest(sums map[string]string) error {
 	return writeError("write", a.path(manifestFile), durable.WriteFile(a.fs, a.path(manifestFile), b.Bytes(), 0o666))
 }
 
+// unlist takes files out of the manifest.
+func (a *Archive) unlist(names ...string) error {
+	manifestMu.Lock()
+	defer manifestMu.Unlock()
+	sums, err := a.readManifest()
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(sums, func(n, _ string) bool { return slices.Contains(names, n) })
+	return a.writeManifest(sums)
+}
+
 func fileSum(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

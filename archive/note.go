@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"encoding/json"
 	"time"
 
 	"mirrorwatch/crawler/survey"
@@ -55,6 +56,20 @@ type octets struct {
 type tlsNote struct {
 	survey.TLS
 	Chain [][]byte `json:"chain"` // DER in base64, leaf first
+}
+
+// MarshalJSON adds the chain to what survey.TLS writes of itself: an embedded method would hide it.
+func (n tlsNote) MarshalJSON() ([]byte, error) {
+	b, err := json.Marshal(n.TLS)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := json.Marshal(n.Chain)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b[:len(b)-1], `,"chain":`...)
+	return append(append(b, chain...), '}'), nil
 }
 
 type lookupNote struct {

@@ -75,9 +75,13 @@ func (a *Archive) Put(ctx context.Context, e *survey.Exchange) (survey.Capture, 
 		return survey.Capture{}, fmt.Errorf("recording the exchange with %q: %w", e.URL, err)
 	}
 
+	st, err := a.stageAt(ex.date)
+	if err != nil {
+		return survey.Capture{}, err
+	}
 	var c *claim
 	if ex.claimable() {
-		if c, err = a.claims.take(ctx, e.PayloadDigest); err != nil {
+		if c, err = st.claims.take(ctx, e.PayloadDigest); err != nil {
 			return survey.Capture{}, err
 		}
 		if c.original != nil {
@@ -86,16 +90,16 @@ func (a *Archive) Put(ctx context.Context, e *survey.Exchange) (survey.Capture, 
 	}
 	drafts, err := ex.drafts()
 	if err != nil {
-		a.claims.release(c, nil)
+		st.claims.release(c, nil)
 		return survey.Capture{}, fmt.Errorf("recording the exchange with %q: %w", e.URL, err)
 	}
-	lines, err := a.data.append(ctx, drafts)
+	lines, err := st.data.append(ctx, drafts)
 	if err != nil {
-		a.claims.release(c, nil)
+		st.claims.release(c, nil)
 		a.forgetDNS(ex)
 		return survey.Capture{}, err
 	}
-	a.claims.release(c, &lines[0])
+	st.claims.release(c, &lines[0])
 	return captureOf(&lines[0]), nil
 }
 
@@ -521,7 +525,11 @@ func (a *Archive) Note(ctx context.Context, n survey.Note) (survey.Capture, erro
 	}
 	h.Add(fieldSchema, fieldText(string(n.Kind)))
 	d := bytesDraft(h, n.Body)
-	s := a.data
+	st, err := a.stageAt(date)
+	if err != nil {
+		return survey.Capture{}, err
+	}
+	s := st.data
 	if n.Kind == survey.NoteRun || n.Kind == survey.NoteCheck || n.Kind == noteTombstone {
 		s = a.runs
 	}

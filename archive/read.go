@@ -369,49 +369,6 @@ func (a *Archive) originalOf(ctx context.Context, rec *warc.Record) (cdxj.Line, 
 	return a.lineByDigest(ctx, digest)
 }
 
-// lineByDigest finds a whole capture of a payload through the digest files, whatever its URL.
-func (a *Archive) lineByDigest(ctx context.Context, digest string) (cdxj.Line, bool, error) {
-	hex := strings.TrimPrefix(digest, "sha256:")
-	if len(hex) != 64 {
-		return cdxj.Line{}, false, nil
-	}
-	entries, err := os.ReadDir(a.path(indexDir))
-	if err != nil {
-		return cdxj.Line{}, false, err
-	}
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), digestSuffix) {
-			continue
-		}
-		raw, ok := findRaw(a.path(indexDir, e.Name()), hex)
-		if !ok {
-			continue
-		}
-		if _, o, ok := parseDigestLine(raw); ok {
-			if l, ok, err := a.lineOf(ctx, o.URL, string(o.ID)); ok || err != nil {
-				return l, ok, err
-			}
-		}
-	}
-	return cdxj.Line{}, false, nil
-}
-
-// findRaw finds the line of a digest file that starts with hex.
-func findRaw(path, hex string) (string, bool) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", false
-	}
-	b = append([]byte("\n"), b...)
-	i := bytes.Index(b, []byte("\n"+hex+" "))
-	if i < 0 {
-		return "", false
-	}
-	i++
-	line, _, _ := strings.Cut(string(b[i:]), "\n")
-	return line, true
-}
-
 // Find returns the capture of the URL that is closest in time, the earlier one on a tie. exact compares scheme, host and
 // port too, which index keys merge. Notes, failed exchanges and answers to other methods than GET are not captures.
 func (a *Archive) Find(ctx context.Context, url string, at time.Time, exact bool) (survey.Capture, error) {

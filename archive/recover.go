@@ -119,27 +119,42 @@ func (a *Archive) mendIndexes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	covered, err := a.covered()
+	if err != nil {
+		return err
+	}
+	var lack []string
 	add := map[string]string{}
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !exists(a.path(indexDir, indexName(name, cdxjSuffix))) || !exists(a.path(indexDir, indexName(name, digestSuffix))) {
-			a.log.Info("indexing a file that had no index", "file", name)
-			lines, _, _, err := indexWARC(ctx, a.path(archiveDir, name), name)
-			if err != nil {
-				return err
-			}
-			if err := a.writeIndexes(name, lines); err != nil {
-				return err
-			}
+		if !covered[indexName(name, "")] {
+			lack = append(lack, name)
 		}
 		if sums[name] == "" {
 			if add[name], err = fileSum(a.path(archiveDir, name)); err != nil {
 				return err
 			}
 		}
-		_ = a.fs.Remove(a.path(indexDir, indexName(name, cdxjSuffix)+openSuffix))
+	}
+	if len(lack) > 0 {
+		if err := a.uncover(lack...); err != nil { // one kind of index may be there
+			return err
+		}
+	}
+	for _, name := range lack {
+		a.log.Info("indexing a file that had no index", "file", name)
+		lines, _, _, err := indexWARC(ctx, a.path(archiveDir, name), name)
+		if err != nil {
+			return err
+		}
+		if err := a.writeIndexes(name, lines); err != nil {
+			return err
+		}
+	}
+	if err := a.removeJournals(); err != nil {
+		return err
 	}
 	return a.addToManifest(add)
 }

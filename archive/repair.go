@@ -1,14 +1,18 @@
 package archive
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"mirrorwatch/archive/cdxj"
 	"mirrorwatch/archive/internal/durable"
 	"mirrorwatch/archive/warc"
 )
@@ -50,6 +54,19 @@ func Repair(ctx context.Context, dir string, opt Options) (RepairReport, error) 
 	for _, p := range opens {
 		did(RepairAction{File: archiveDir + "/" + strings.TrimSuffix(filepath.Base(p), openSuffix), Action: "recovered"})
 	}
+	if err := a.setAsideMerged(ctx, did); err != nil {
+		return report, err
+	}
+	// Merged indexes as they are now: mending one WARC's lines writes others, and leaves these handles as they were.
+	merged := map[string]*mergedLines{}
+	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
+		m, _, err := a.readMerged(ctx, suffix)
+		if err != nil {
+			return report, err
+		}
+		defer m.close()
+		merged[suffix] = m
+	}
 	names, err := a.sealed()
 	if err != nil {
 		return report, err
@@ -64,7 +81,7 @@ func Repair(ctx context.Context, dir string, opt Options) (RepairReport, error) 
 			return report, err
 		}
 		have[n] = true
-		if err := a.repairFile(ctx, n, sums, did); err != nil {
+		if err := a.repairFile(ctx, n, sums, merged, did); err != nil {
 			return report, fmt.Errorf("repairing %q: %w", n, err)
 		}
 	}
@@ -90,7 +107,7 @@ func Repair(ctx context.Context, dir string, opt Options) (RepairReport, error) 
 	indexes, _ := filepath.Glob(a.path(indexDir, "*"+cdxjSuffix))
 	for _, p := range indexes {
 		base := strings.TrimSuffix(filepath.Base(p), cdxjSuffix)
-		if have[base+warcSuffix] {
+		if have[base+warcSuffix] || cdxj.IsMerged(base) {
 			continue
 		}
 		kept, err := a.setAside(indexDir+"/"+base+cdxjSuffix, false)
@@ -155,7 +172,7 @@ func (a *Archive) setAside(rel string, byCopy bool) (string, error) {
 }
 
 // repairFile rewrites one sealed file when it is damaged, and its index when that differs.
-func (a *Archive) repairFile(ctx context.Context, name string, sums map[string]string, did func(RepairAction)) error {
+func (a *Archive) repairFile(ctx context.Context, name string, sums map[string]string, merged map[string]*mergedLines, did func(RepairAction)) error {
 	path := a.path(archiveDir, name)
 	rel := archiveDir + "/" + name
 	spans, size, err := wholeMembers(ctx, path)
@@ -194,25 +211,8 @@ func (a *Archive) repairFile(ctx context.Context, name string, sums map[string]s
 	if err != nil {
 		return err
 	}
-	old := map[string][]byte{}
-	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
-		old[suffix], _ = os.ReadFile(a.path(indexDir, indexName(name, suffix)))
-	}
-	if err := a.writeIndexes(name, lines); err != nil {
+	if err := a.repairIndexes(name, lines, merged, did); err != nil {
 		return err
-	}
-	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
-		p := a.path(indexDir, indexName(name, suffix))
-		if b, err := os.ReadFile(p); err == nil && string(b) != string(old[suffix]) {
-			kept := ""
-			if len(old[suffix]) > 0 {
-				kept = indexDir + "/" + indexName(name, suffix) + damagedSuffix
-				if err := durable.WriteFile(a.fs, p+damagedSuffix, old[suffix], 0o666); err != nil {
-					return writeError("write", p+damagedSuffix, err)
-				}
-			}
-			did(RepairAction{File: indexDir + "/" + indexName(name, suffix), Action: "indexed", Kept: kept})
-		}
 	}
 	sum, err := fileSum(path)
 	if err != nil {
@@ -223,6 +223,89 @@ func (a *Archive) repairFile(ctx context.Context, name string, sums map[string]s
 		sums[name] = sum
 	}
 	return nil
+}
+
+// setAsideMerged takes merged indexes with damage of their own away, and with them their catalogue's word: what they covered
+// is indexed again.
+func (a *Archive) setAsideMerged(ctx context.Context, did func(RepairAction)) error {
+	var problems []problem
+	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
+		m, found, err := a.readMerged(ctx, suffix)
+		if err := errors.Join(err, m.close()); err != nil {
+			return err
+		}
+		problems = append(problems, found...)
+	}
+	done := map[string]bool{}
+	for _, p := range problems {
+		rel := indexDir + "/" + p.file
+		if done[rel] {
+			continue
+		}
+		done[rel] = true
+		kept, err := a.setAside(rel, false)
+		if err != nil {
+			return err
+		}
+		did(RepairAction{File: rel, Action: "index_set_aside", Kept: kept, Message: p.kind + ": " + p.message})
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	return a.mendIndexes(ctx)
+}
+
+// repairIndexes compares both indexes of a WARC with its records' lines and writes them again when they differ.
+func (a *Archive) repairIndexes(name string, lines []byte, merged map[string]*mergedLines, did func(RepairAction)) error {
+	base := indexName(name, "")
+	want := map[string][]byte{}
+	want[cdxjSuffix], want[digestSuffix] = indexTexts(lines)
+	differs := false
+	old := map[string][]byte{}
+	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
+		text, err := a.indexText(base, suffix, merged[suffix])
+		if err != nil {
+			return err
+		}
+		old[suffix] = text
+		differs = differs || !bytes.Equal(text, want[suffix])
+	}
+	if !differs {
+		return nil
+	}
+	if err := a.uncover(name); err != nil {
+		return err
+	}
+	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
+		if bytes.Equal(old[suffix], want[suffix]) {
+			continue
+		}
+		rel, kept := indexDir+"/"+base+suffix, ""
+		if len(old[suffix]) > 0 {
+			kept = rel + damagedSuffix
+			for n := 2; exists(a.path(filepath.FromSlash(kept))); n++ {
+				kept = fmt.Sprintf("%s%s.%d", rel, damagedSuffix, n)
+			}
+			p := a.path(filepath.FromSlash(kept))
+			if err := durable.WriteFile(a.fs, p, old[suffix], 0o666); err != nil {
+				return writeError("write", p, err)
+			}
+		}
+		did(RepairAction{File: rel, Action: "indexed", Kept: kept})
+	}
+	return a.writeIndexes(name, lines)
+}
+
+// indexText returns what the indexes of a kind hold of a WARC, in order.
+func (a *Archive) indexText(base, suffix string, merged *mergedLines) ([]byte, error) {
+	text, ok, err := merged.lines(base)
+	if ok || err != nil {
+		return text, err
+	}
+	if text, err = os.ReadFile(a.path(indexDir, base+suffix)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
 }
 
 // wholeMembers lists the members of a file that hold whole, undamaged records.

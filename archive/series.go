@@ -342,34 +342,35 @@ func (a *Archive) finishFile(name string, unsorted []byte, sum string) error {
 	return nil
 }
 
-// writeIndexes writes NAME.cdxj and NAME.digests, sorted by octets.
+// writeIndexes writes NAME.digests and NAME.cdxj of a WARC that no merged index covers.
 func (a *Archive) writeIndexes(name string, unsorted []byte) error {
-	lines := splitLines(unsorted)
-	slices.SortFunc(lines, bytes.Compare)
-	var text, digests bytes.Buffer
-	var ds [][]byte
-	for _, raw := range lines {
-		text.Write(raw)
-		text.WriteByte('\n')
-		if l, err := cdxj.Parse(raw); err == nil && isOrigin(&l) {
-			ds = append(ds, digestLine(&l))
-		}
-	}
-	slices.SortFunc(ds, bytes.Compare)
-	for _, d := range ds {
-		digests.Write(d)
-		digests.WriteByte('\n')
-	}
+	text, digests := indexTexts(unsorted)
 	for _, f := range []struct {
 		suffix string
 		data   []byte
-	}{{digestSuffix, digests.Bytes()}, {cdxjSuffix, text.Bytes()}} {
+	}{{digestSuffix, digests}, {cdxjSuffix, text}} {
 		path := a.path(indexDir, indexName(name, f.suffix))
 		if err := durable.WriteFile(a.fs, path, f.data, 0o666); err != nil {
 			return writeError("write", path, err)
 		}
 	}
 	return nil
+}
+
+// indexTexts returns both indexes of a WARC, sorted by octets: by URL, and whole captures by digest.
+func indexTexts(unsorted []byte) (text, digests []byte) {
+	lines := splitLines(unsorted)
+	slices.SortFunc(lines, bytes.Compare)
+	lines = slices.CompactFunc(lines, bytes.Equal)
+	var ds [][]byte
+	for _, raw := range lines {
+		text = append(append(text, raw...), '\n')
+		if l, err := cdxj.Parse(raw); err == nil && isOrigin(&l) {
+			ds = append(ds, digestLine(&l))
+		}
+	}
+	slices.SortFunc(ds, bytes.Compare)
+	return text, bytes.Join(ds, nil)
 }
 
 func splitLines(b []byte) [][]byte {

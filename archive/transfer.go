@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -69,9 +68,9 @@ func (r *ImportReport) found(name string, fs []warc.Finding) {
 
 // imports is the series of imported records.
 func (a *Archive) imports() *series {
-	a.commitMu.Lock()
-	defer a.commitMu.Unlock()
-	prefix := importPrefix + a.epoch + "-" + string(a.run)
+	prefix := importPrefix + a.present().epoch + "-" + string(a.run)
+	a.stageMu.Lock()
+	defer a.stageMu.Unlock()
 	for _, s := range a.extra {
 		if s.prefix == prefix {
 			return s
@@ -224,7 +223,7 @@ func (a *Archive) Prune(ctx context.Context, opt PruneOptions) (PruneReport, err
 	for _, n := range names {
 		epoch, _, _ := strings.Cut(n, "-")
 		if slices.Contains(opt.Epochs, epoch) {
-			if epoch == a.epoch {
+			if epoch == a.Epoch() {
 				return report, fmt.Errorf("epoch %s is the present one and cannot be dropped", epoch)
 			}
 			drop[n] = true
@@ -325,29 +324,24 @@ func (a *Archive) carry(ctx context.Context, c survey.Capture, drop map[string]b
 		}
 		ds = append(ds, draft{raw: io.NewSectionReader(f, m.offset, m.length), line: l})
 	}
-	_, err = a.data.append(ctx, ds)
+	_, err = a.present().data.append(ctx, ds)
 	return n, err
 }
 
 // dropFiles takes files out of the manifest, then away with their indexes. A crash in between leaves files that are not
 // listed, which the next Open lists again.
 func (a *Archive) dropFiles(names []string) error {
-	manifestMu.Lock()
-	sums, err := a.readManifest()
-	if err == nil {
-		maps.DeleteFunc(sums, func(n, _ string) bool { return slices.Contains(names, n) })
-		err = a.writeManifest(sums)
+	if err := a.unlist(names...); err != nil {
+		return err
 	}
-	manifestMu.Unlock()
-	if err != nil {
+	// The index first: a file without index is read again, an index without file is damage.
+	if err := a.uncover(names...); err != nil {
 		return err
 	}
 	for _, n := range names {
-		// The index first: a file without index is read again, an index without file is damage.
-		for _, p := range []string{a.path(indexDir, indexName(n, cdxjSuffix)), a.path(indexDir, indexName(n, digestSuffix)), a.path(archiveDir, n)} {
-			if err := a.fs.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return writeError("remove", p, err)
-			}
+		p := a.path(archiveDir, n)
+		if err := a.fs.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return writeError("remove", p, err)
 		}
 	}
 	return writeError("sync", a.path(archiveDir), a.fs.SyncDir(a.path(archiveDir)))

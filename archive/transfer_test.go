@@ -51,15 +51,20 @@ func TestPrune(t *testing.T) {
 	var snaps []survey.Snapshot
 	for i, at := range []time.Time{testTime.AddDate(0, -2, 0), testTime.AddDate(0, -1, 0), testTime} {
 		a := writer(t, dir, Options{Run: survey.RunID(fmt.Sprint("r", i)), Now: func() time.Time { return at }})
-		png := must[survey.Capture](t)(a.Put(t.Context(), exchange(t, "https://a.test/a.png", typed("image/png", "PNG"))))
-		b := must[survey.Capture](t)(a.Put(t.Context(), exchange(t, "https://a.test/b.png", typed("image/png", "PNG"))))
+		put := func(url, raw string) survey.Capture {
+			e := exchange(t, url, raw)
+			e.Started = at
+			return must[survey.Capture](t)(a.Put(t.Context(), e))
+		}
+		png := put("https://a.test/a.png", typed("image/png", "PNG"))
+		b := put("https://a.test/b.png", typed("image/png", "PNG"))
 		if png.Revisit || !b.Revisit {
 			t.Fatal("a new epoch begins with whole records")
 		}
 		if i == 2 {
 			b = snaps[1].Requisites[0].Capture // shared with an older snapshot
 		}
-		p := must[survey.Capture](t)(a.Put(t.Context(), exchange(t, "https://a.test/art", page(fmt.Sprint("text ", i)))))
+		p := put("https://a.test/art", page(fmt.Sprint("text ", i)))
 		snaps = append(snaps, snapshot(t, a, "https://a.test/art", "a.test", at, p, survey.Requisite{URL: "https://a.test/a.png", Capture: b}))
 		if err := a.Close(); err != nil {
 			t.Fatal(err)

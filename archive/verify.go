@@ -90,6 +90,9 @@ type verifier struct {
 	ids    map[[16]byte]uint8 // what kind of record has the ID; 16 octets a record
 	refs   []reference
 	tombs  map[[16]byte]bool // records that were taken down
+
+	merged   *mergedLines
+	digested map[string]bool // WARCs, without endings, that a digest file covers
 }
 
 const (
@@ -177,16 +180,10 @@ func (v *verifier) run() error {
 			v.find(VerifyFinding{File: archiveDir + "/" + e.Name(), Kind: FoundUnsealed, Remark: true, Message: "being written, or to be recovered by the next run"})
 		}
 	}
-	indexes, err := filepath.Glob(v.a.path(indexDir, "*"+cdxjSuffix))
-	if err != nil {
+	if err := v.indexes(have); err != nil {
 		return err
 	}
-	for _, path := range indexes {
-		base := strings.TrimSuffix(filepath.Base(path), cdxjSuffix) + warcSuffix
-		if !have[base] {
-			v.find(VerifyFinding{File: indexDir + "/" + filepath.Base(path), Kind: FoundMissingFile, Message: "index of a file that is not there"})
-		}
-	}
+	defer v.merged.close()
 	for _, n := range names {
 		if err := v.file(n, sums[n]); err != nil {
 			return err
@@ -194,6 +191,41 @@ func (v *verifier) run() error {
 	}
 	v.references()
 	return v.ctx.Err()
+}
+
+// indexes reads the tiers: what the merged files hold, which WARCs have digests, and which indexes have no WARC.
+func (v *verifier) indexes(have map[string]bool) (err error) {
+	var problems []problem
+	if v.merged, problems, err = v.a.readMerged(v.ctx, cdxjSuffix); err != nil {
+		return err
+	}
+	digests, more, err := v.a.readMerged(v.ctx, digestSuffix)
+	if err := errors.Join(err, digests.close()); err != nil {
+		return err
+	}
+	problems = append(problems, more...)
+	for _, p := range problems {
+		v.find(VerifyFinding{File: indexDir + "/" + p.file, Offset: p.offset, Kind: p.kind, Message: p.message})
+	}
+	v.digested = map[string]bool{}
+	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
+		set, err := v.a.indexSet(suffix)
+		if errors.Is(err, cdxj.ErrCatalogue) {
+			continue // named already
+		}
+		if err != nil {
+			return err
+		}
+		for _, base := range set.Covers() {
+			if suffix == digestSuffix {
+				v.digested[base] = true
+			}
+			if !have[base+warcSuffix] {
+				v.find(VerifyFinding{File: indexDir + "/" + base + suffix, Kind: FoundMissingFile, Message: "index of a file that is not there"})
+			}
+		}
+	}
+	return nil
 }
 
 // checked is what a worker computes of one record.
@@ -436,12 +468,15 @@ func (v *verifier) payload(rel, name string, rec *warc.Record) (*cdxj.Line, *Ver
 // indexFile reads the index of a sealed file and checks its form and order.
 func (v *verifier) indexFile(name string, size int64) (lines []cdxj.Line, raws []string, ok bool) {
 	rel := indexDir + "/" + indexName(name, cdxjSuffix)
-	b, err := os.ReadFile(v.a.path(indexDir, indexName(name, cdxjSuffix)))
+	b, merged, err := v.merged.lines(indexName(name, ""))
+	if !merged {
+		b, err = os.ReadFile(v.a.path(indexDir, indexName(name, cdxjSuffix)))
+	}
 	if err != nil {
 		v.find(VerifyFinding{File: rel, Kind: FoundNoIndex, Message: err.Error()})
 		return nil, nil, false
 	}
-	if !exists(v.a.path(indexDir, indexName(name, digestSuffix))) {
+	if !v.digested[indexName(name, "")] {
 		v.find(VerifyFinding{File: indexDir + "/" + indexName(name, digestSuffix), Kind: FoundNoIndex})
 	}
 	at := int64(0)

@@ -44,6 +44,9 @@ type catalogue struct {
 
 const mergedPrefix = "merged-"
 
+// maxGroup is how many files are merged at once: each is open meanwhile.
+const maxGroup = 128
+
 // OpenSet reads the state of a folder; one that does not exist is empty.
 func OpenSet(dir, suffix string, opt SetOptions) (*Set, error) {
 	if opt.Write == nil {
@@ -243,8 +246,8 @@ func (s *Set) ripe() ([]string, error) {
 		classes[class] = append(classes[class], name)
 	}
 	for _, class := range slices.Sorted(maps.Keys(classes)) {
-		if len(classes[class]) >= s.opt.Fanout {
-			return classes[class], nil
+		if group := classes[class]; len(group) >= s.opt.Fanout {
+			return group[:min(len(group), maxGroup)], nil
 		}
 	}
 	return nil, nil
