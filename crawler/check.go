@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,17 @@ type Inputs struct {
 	Pages    []PageInput    `json:"pages"`
 	Versions []VersionInput `json:"versions"`
 	Void     []string       `json:"void_vantages"`
+	// VoidReasons say why, by vantage.
+	VoidReasons map[string]string `json:"void_reasons,omitempty"`
+	// Failures are earlier failures that the conclusions rest on.
+	Failures []FailureInput `json:"failures,omitempty"`
+}
+
+// FailureInput are the times of a mirror's earlier failures at the same stage, as history knew them.
+type FailureInput struct {
+	Mirror  survey.Host `json:"mirror"`
+	Vantage string      `json:"vantage"`
+	Times   []time.Time `json:"times"`
 }
 
 // PageInput is the page response of one mirror and vantage, and that of its second look, if there was one.
@@ -40,6 +52,8 @@ type PageInput struct {
 	Vantage    string           `json:"vantage"`
 	RecordID   survey.RecordID  `json:"record_id"`
 	Second     *survey.RecordID `json:"second"`
+	// Read says that the response was read as a page; others were judged without.
+	Read       bool             `json:"read"`
 	Unverified bool             `json:"unverified,omitempty"`
 }
 
@@ -49,6 +63,8 @@ type VersionInput struct {
 	Snapshot   string          `json:"snapshot"`
 	RecordID   survey.RecordID `json:"record_id"`
 	Admissible bool            `json:"admissible"`
+	At         time.Time       `json:"at"`
+	Capture    survey.Capture  `json:"capture"`
 }
 
 // seat is one mirror seen from one vantage in a check.
@@ -78,7 +94,7 @@ func (r *run) check(ctx context.Context, sp SitePlan, a survey.Article) (Done, e
 		return done, err
 	}
 	c := compare.Case{Site: sp.Site, Article: a, Archived: versions, Rules: r.Rules, VoidVantages: r.voidReasons(),
-		Earlier: r.earlier(ctx, a)}
+		Earlier: r.earlier(ctx, a, &inputs)}
 	c.Views = views(seats)
 	j := judge(c)
 	if again := suspicious(seats, j); len(again) > 0 {
@@ -114,7 +130,7 @@ func (r *run) check(ctx context.Context, sp SitePlan, a survey.Article) (Done, e
 		if s.snapshot != nil {
 			done.Snapshots = append(done.Snapshots, *s.snapshot)
 		}
-		in := PageInput{Mirror: s.mirror.Host, Vantage: f.Vantage, Unverified: s.visit.insecure}
+		in := PageInput{Mirror: s.mirror.Host, Vantage: f.Vantage, Read: s.visit.page != nil, Unverified: s.visit.insecure}
 		if s.visit.chain != nil && s.visit.chain.last() != nil {
 			in.RecordID = s.visit.chain.last().capture.RecordID
 		}
@@ -122,6 +138,9 @@ func (r *run) check(ctx context.Context, sp SitePlan, a survey.Article) (Done, e
 			in.Second = survey.Ptr(s.second.chain.last().capture.RecordID)
 		}
 		inputs.Pages = append(inputs.Pages, in)
+	}
+	if err := r.lags(ctx, sp, a, done.Check.Mirrors); err != nil {
+		return done, err
 	}
 	done.Check.Title = title(seats, j)
 	done.Check = done.Check.WithLists()
@@ -278,7 +297,7 @@ func judge(c compare.Case) (j compare.Judgement) {
 
 // versions loads the archived versions of the article.
 func (r *run) versions(ctx context.Context, sp SitePlan, a survey.Article) ([]compare.Version, Inputs, error) {
-	in := Inputs{Pages: []PageInput{}, Versions: []VersionInput{}, Void: r.voidNames()}
+	in := Inputs{Pages: []PageInput{}, Versions: []VersionInput{}, Void: r.voidNames(), VoidReasons: r.voidReasons()}
 	found, err := r.Memory.Versions(ctx, a, maxVersions)
 	if err != nil {
 		return nil, in, err
@@ -290,13 +309,14 @@ func (r *run) versions(ctx context.Context, sp SitePlan, a survey.Article) ([]co
 			r.Log.Warn("an archived version cannot be read and is left out", "snapshot", f.Snapshot.Name(), "error", err)
 			continue
 		}
-		page := readStored(body, content.Options{URL: f.Snapshot.URL, ContentType: typ, Hosts: sp.Site.Hosts()})
+		page := readStored(body, content.Options{URL: f.Snapshot.Page.URL, ContentType: typ, Hosts: sp.Site.Hosts()})
 		if page == nil {
 			continue
 		}
 		out = append(out, compare.Version{Mirror: f.Snapshot.Mirror, Snapshot: f.Snapshot.Name(), At: f.Snapshot.Time, Page: page,
 			Payload: f.Snapshot.Page.Payload, Admissible: f.Admissible})
-		in.Versions = append(in.Versions, VersionInput{Mirror: f.Snapshot.Mirror, Snapshot: f.Snapshot.Name(), RecordID: f.Snapshot.ID, Admissible: f.Admissible})
+		in.Versions = append(in.Versions, VersionInput{Mirror: f.Snapshot.Mirror, Snapshot: f.Snapshot.Name(), RecordID: f.Snapshot.ID, Admissible: f.Admissible,
+			At: f.Snapshot.Time, Capture: f.Snapshot.Page})
 	}
 	return out, in, nil
 }
@@ -311,11 +331,18 @@ func readStored(body []byte, opt content.Options) (p *content.Page) {
 	return content.Read(body, opt)
 }
 
-func (r *run) earlier(ctx context.Context, a survey.Article) func(survey.Host, string) []time.Time {
+// earlier asks memory for failures, and notes the answers among the inputs.
+func (r *run) earlier(ctx context.Context, a survey.Article, in *Inputs) func(survey.Host, string) []time.Time {
 	return func(m survey.Host, vantage string) []time.Time {
+		if i := slices.IndexFunc(in.Failures, func(f FailureInput) bool { return f.Mirror == m && f.Vantage == vantage }); i >= 0 {
+			return in.Failures[i].Times
+		}
 		times, err := r.Memory.Failures(ctx, a, m, vantage)
 		if err != nil {
 			r.Log.Warn("earlier failures cannot be read", "mirror", m, "error", err)
+		}
+		if len(times) > 0 {
+			in.Failures = append(in.Failures, FailureInput{Mirror: m, Vantage: vantage, Times: times})
 		}
 		return times
 	}

@@ -424,7 +424,7 @@ func (v *visitor) chase(ctx context.Context, probe survey.Probe, method, address
 	for hop := 0; ; hop++ {
 		seen[out.final] = true
 		probe.Hop = hop
-		a, err := v.ask(ctx, question{probe: probe, method: method, url: out.final, timeout: v.settings.Timeout})
+		a, err := v.ask(ctx, question{probe: probe, method: method, url: out.final, timeout: v.settings.whole()})
 		if err != nil {
 			return nil, err
 		}

@@ -35,6 +35,9 @@ type Memory interface {
 	Since(ctx context.Context, a survey.Article, m survey.Host, vantage string, s survey.State) (time.Time, bool, error)
 	// Failures returns the times of the earlier checks, newest first, without a break, that failed at the same stage.
 	Failures(ctx context.Context, a survey.Article, m survey.Host, vantage string) ([]time.Time, error)
+	// Arrival says when the article was first seen on the mirror, zero when never, and when the mirror last said before that
+	// that it has no such article, zero when it did not.
+	Arrival(ctx context.Context, a survey.Article, m survey.Host, vantage string) (first, before time.Time, err error)
 	// Links calls f for the newest answer of every known link of the site, until f returns false.
 	Links(ctx context.Context, site string, f func(KnownLink) bool) error
 }
@@ -61,12 +64,19 @@ type SitePlan struct {
 	// Canaries are URLs that must always work; none: failures count without them.
 	Canaries []string
 	Settings Settings
+	// Feeds and Sitemaps are read on the primary; the Newest articles that they name are checked too (0: 20).
+	Feeds    []string
+	Sitemaps []string
+	Newest   int
 	// LinkRules say how a status of matching links is taken; the first that fits holds.
 	LinkRules []LinkRule
 	// Baseline holds the broken links that are known; nil: none.
 	Baseline *Baseline
 	// Transport gives the transport of a vantage; it is asked once per vantage and run.
 	Transport func(v survey.Vantage) (http.RoundTripper, error)
+
+	published arrivals // by article, from feeds
+	expected  []string // articles that feeds and sitemaps name
 }
 
 // PathRule maps an article's path on the primary to its path on one mirror (on all when Mirror is empty).
@@ -78,7 +88,7 @@ type PathRule struct {
 
 // Settings are the knobs of visits. The zero value of each field means its default.
 type Settings struct {
-	Timeout         time.Duration // of a whole request, DNS to last octet; 20 s
+	Timeout         time.Duration // from the request to the answer's first octet; 20 s. Steady bodies get bodyTime more
 	Retries         int           // further attempts after a failure; negative: none; 0: 2
 	RetryWait       time.Duration // before the first retry, doubling; 1 s
 	MaxHops         int           // 10
@@ -98,6 +108,13 @@ type LinkRule struct {
 	Match  *regexp.Regexp
 	Status map[int]string
 }
+
+// bodyTime is how long a body may take that comes steadily: a slow mirror is no mirror that is down. One that stalls is cut
+// by the transport, one that drips by this.
+const bodyTime = 2 * time.Minute
+
+// whole bounds one request, DNS to last octet. The transport has its own bounds for each phase before the body.
+func (s Settings) whole() time.Duration { return s.Timeout + bodyTime }
 
 func (s Settings) filled() Settings {
 	def(&s.Timeout, 20*time.Second)

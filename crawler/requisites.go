@@ -304,7 +304,7 @@ func (q *requisite) fetch(ctx context.Context, v *visitor, probe survey.Probe, m
 	header := http.Header{}
 	for hop := 0; ; hop++ {
 		probe.Hop = hop
-		a, err := v.ask(ctx, question{probe: probe, method: method, url: q.final, header: header.Clone(), timeout: v.settings.Timeout})
+		a, err := v.ask(ctx, question{probe: probe, method: method, url: q.final, header: header.Clone(), timeout: v.settings.whole()})
 		if err != nil {
 			return nil, err
 		}

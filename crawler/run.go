@@ -82,6 +82,11 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 	if err := r.askCanaries(ctx, &report.Run); err != nil {
 		return report, err
 	}
+	for i := range plan.Sites {
+		if err := r.newest(ctx, &plan.Sites[i]); err != nil {
+			return report, err
+		}
+	}
 	checks, err := r.checks(ctx, plan)
 	seen := map[string]bool{}
 	for _, d := range checks {
@@ -97,6 +102,9 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 		}
 	}
 	report.Links = r.links.report()
+	for _, sp := range plan.Sites {
+		report.Sync = append(report.Sync, completeness(sp, report.Articles)...)
+	}
 	report.Run.Finished = r.now().UTC()
 	report.Run.Complete = err == nil && !r.stopped()
 	if r.stopped() {
@@ -141,7 +149,7 @@ func (r *run) open(sp SitePlan) error {
 			}
 		}
 		if r.canaries[at] == nil {
-			r.canaries[at] = &canary{urls: sp.Canaries, fetch: f, run: r.Config.Run.ID, timeout: sp.Settings.Timeout, now: r.now}
+			r.canaries[at] = &canary{urls: sp.Canaries, fetch: f, run: r.Config.Run.ID, timeout: sp.Settings.whole(), now: r.now}
 		}
 	}
 	return nil

@@ -44,6 +44,7 @@ type testWorld struct {
 	serial   int64
 	versions []Version
 	known    []KnownLink
+	arrivals map[string][2]time.Time // mirror and article -> first seen, last absent before
 }
 
 func newWorld(t *testing.T) *testWorld {
@@ -221,6 +222,11 @@ func (w *testWorld) Links(_ context.Context, _ string, f func(KnownLink) bool) e
 		}
 	}
 	return nil
+}
+
+func (w *testWorld) Arrival(_ context.Context, a survey.Article, m survey.Host, _ string) (time.Time, time.Time, error) {
+	t := w.arrivals[string(m)+" "+a.URL]
+	return t[0], t[1], nil
 }
 
 // asked counts the exchanges with the host for the purpose.

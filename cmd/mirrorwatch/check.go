@@ -171,7 +171,7 @@ func (j *job) addSites(c *cli.Context, over sites.Overrides) error {
 			if err != nil {
 				return &status{code: exitUsage, err: err}
 			}
-			if err := j.addSite(j.file.Site(n).Survey(set), j.file.Site(n).Articles(), set, j.file.Site(n)); err != nil {
+			if err := j.addSite(j.file.Site(n).Survey(set), j.file.Site(n).Articles(), set, j.file.Site(n), true); err != nil {
 				return err
 			}
 		}
@@ -230,7 +230,7 @@ func (j *job) addSites(c *cli.Context, over sites.Overrides) error {
 		for _, a := range g.articles {
 			articles = append(articles, survey.Article{Site: site.Name, URL: onPrimary(a, site.Primary())})
 		}
-		if err := j.addSite(site, articles, set, g.site); err != nil {
+		if err := j.addSite(site, articles, set, g.site, false); err != nil {
 			return err
 		}
 	}
@@ -247,7 +247,8 @@ func onPrimary(address string, primary survey.Mirror) string {
 	return u.String()
 }
 
-func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Settings, st *sites.Site) error {
+// addSite adds a site to the plan. wholeSite is false when URLs were named: then nothing but those is checked.
+func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Settings, st *sites.Site, wholeSite bool) error {
 	roots, err := authorities(set.CAFile)
 	if err != nil {
 		return err
@@ -264,6 +265,9 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 			sp.Paths = append(sp.Paths, crawler.PathRule{From: p.From, To: p.To, Mirror: p.Mirror})
 		}
 		sp.LinkRules = linkRules(st.Rules)
+		if wholeSite {
+			sp.Feeds, sp.Sitemaps, sp.Newest = st.Feeds, st.Sitemaps, st.Newest
+		}
 	}
 	if sp.Baseline, err = baseline(set.Baseline); err != nil {
 		return err

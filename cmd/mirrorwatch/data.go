@@ -177,6 +177,10 @@ func (m memory) Failures(ctx context.Context, a survey.Article, h survey.Host, v
 	return m.history.Failures(ctx, a.Site, a.URL, h, vantage)
 }
 
+func (m memory) Arrival(ctx context.Context, a survey.Article, h survey.Host, vantage string) (first, before time.Time, err error) {
+	return m.history.Arrival(ctx, a.Site, a.URL, h, vantage)
+}
+
 func (m memory) Links(ctx context.Context, site string, f func(crawler.KnownLink) bool) error {
 	return m.history.KnownLinks(ctx, site, func(k history.KnownLink) bool {
 		return f(crawler.KnownLink{Target: k.Target, Kind: k.Kind, LinkResult: k.LinkResult, Checked: k.Checked})

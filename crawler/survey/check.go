@@ -110,7 +110,8 @@ type Hygiene struct {
 	Parent string `json:"parent"`
 }
 
-// Lag is how much later than the primary the article appeared, and how sure that is.
+// Lag is how much later than the primary the article appeared: Seconds at most, Bound less at the least. Both come from
+// the times at which the article was looked for, so they are no finer than the runs are close.
 type Lag struct {
 	Seconds float64 `json:"seconds"`
 	Bound   float64 `json:"bound"`
@@ -201,7 +202,20 @@ type Report struct {
 	Articles   []Check           `json:"articles"`
 	Links      []Link            `json:"links"`
 	Candidates []CandidateMirror `json:"candidates"`
+	Sync       []Sync            `json:"sync,omitempty"`
 	Summary    Summary           `json:"summary"`
+}
+
+// Sync says how complete a mirror is: how many of the newest articles, as the primary's feeds and sitemaps name them, were
+// there in the run, and which it said it does not have. Articles in neither could not be judged.
+type Sync struct {
+	Site     string   `json:"site"`
+	Mirror   Host     `json:"mirror"`
+	Vantage  string   `json:"vantage"`
+	Expected int      `json:"expected"`
+	Present  int      `json:"present"`
+	Missing  []string `json:"missing"`
+	WorstLag *Lag     `json:"worst_lag"`
 }
 
 // Summary counts mirrors by their worst vantage that is not void.

@@ -556,10 +556,6 @@ func (d *decoder) site(f *File, at entry) {
 	}
 	d.layer(s.layer, at.value, what, true, func(e entry) bool {
 		switch e.key {
-		case "feeds", "sitemaps", "newest":
-			f.addLater(e.key)
-		}
-		switch e.key {
 		case "primary":
 		case "mirrors", "mirror":
 			var scratch Settings
