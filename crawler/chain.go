@@ -194,10 +194,14 @@ func setCookies(jar http.CookieJar, u *url.URL, ex *survey.Exchange) {
 
 // readable reports whether the body is a page to read: declared as HTML, or declared as nothing and looking like it.
 func readable(ex *survey.Exchange, body []byte) bool {
+	return readableType(ex.Get("Content-Type"), body)
+}
+
+func readableType(contentType string, body []byte) bool {
 	if len(body) == 0 {
 		return false
 	}
-	switch t := mediaType(ex.Get("Content-Type")); t {
+	switch mediaType(contentType) {
 	case "text/html", "application/xhtml+xml":
 		return true
 	case "", "text/plain", "application/xml", "text/xml", "application/octet-stream":

@@ -48,13 +48,13 @@ type FailureInput struct {
 
 // PageInput is the page response of one mirror and vantage, and that of its second look, if there was one.
 type PageInput struct {
-	Mirror     survey.Host      `json:"mirror"`
-	Vantage    string           `json:"vantage"`
-	RecordID   survey.RecordID  `json:"record_id"`
-	Second     *survey.RecordID `json:"second"`
+	Mirror   survey.Host      `json:"mirror"`
+	Vantage  string           `json:"vantage"`
+	RecordID survey.RecordID  `json:"record_id"`
+	Second   *survey.RecordID `json:"second"`
 	// Read says that the response was read as a page; others were judged without.
-	Read       bool             `json:"read"`
-	Unverified bool             `json:"unverified,omitempty"`
+	Read       bool `json:"read"`
+	Unverified bool `json:"unverified,omitempty"`
 }
 
 // VersionInput is an archived version that pages were held against.
