@@ -86,7 +86,7 @@ func headerLabel(contentType string) string {
 	if i < 0 {
 		return ""
 	}
-	label := contentType[i+len("charset="):]
+	label := lower[i+len("charset="):] // lower may be longer than contentType
 	if j := strings.IndexAny(label, ";, "); j >= 0 {
 		label = label[:j]
 	}

@@ -78,7 +78,10 @@ func blank(b []byte) bool {
 // ParseHead reads the response head at the start of b. It accepts what browsers accept: lines ending in LF alone, a missing
 // reason, "HTTP/2 200" and "ICY 200", lines without a colon (dropped), folded lines (joined by a space), space before the
 // colon, a head that was cut. It fails only when there is no status line.
-func ParseHead(b []byte) (Head, error) {
+func ParseHead(b []byte) (Head, error) { return parseHead(b, false) }
+
+// parseHead is ParseHead; of what is stored, a status of 0 is taken too: Browsertrix writes it where it knew none.
+func parseHead(b []byte, stored bool) (Head, error) {
 	var h Head
 	rest := b
 	for len(rest) > 0 && (rest[0] == '\r' || rest[0] == '\n') {
@@ -86,7 +89,7 @@ func ParseHead(b []byte) (Head, error) {
 		rest = rest[1:]
 	}
 	line, rest, whole := h.line(rest)
-	if err := h.statusLine(line); err != nil {
+	if err := h.statusLine(line, stored); err != nil {
 		return Head{Len: len(b)}, err
 	}
 	for {
@@ -121,7 +124,7 @@ func (h *Head) line(b []byte) (line, rest []byte, whole bool) {
 	return line, rest, true
 }
 
-func (h *Head) statusLine(line []byte) error {
+func (h *Head) statusLine(line []byte, stored bool) error {
 	s := string(line)
 	proto, after, ok := cutSpace(s)
 	version, isHTTP := cutPrefixFold(proto, "HTTP/")
@@ -143,7 +146,8 @@ func (h *Head) statusLine(line []byte) error {
 		h.find(FindingNoReason)
 	}
 	n, err := strconv.Atoi(code)
-	if err != nil || len(code) != 3 || n < 100 {
+	unknown := stored && (code == "0" || code == "000")
+	if !unknown && (err != nil || len(code) != 3 || n < 100) {
 		return fmt.Errorf("%w: status code %q", ErrNoStatusLine, clip(code))
 	}
 	h.Proto, h.Status, h.Reason = proto, n, strings.TrimSpace(reason)

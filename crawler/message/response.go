@@ -18,7 +18,8 @@ type Response struct {
 	Payload io.Reader
 }
 
-// Open reads the head of a stored response block. Interim responses (1xx but 101) before the final one are skipped.
+// Open reads the head of a stored response block. Interim responses (1xx but 101) before the final one are skipped. A Status
+// of 0 is one that whoever stored the block did not know.
 //
 // Quirk: many archives keep "Transfer-Encoding: chunked" over a body that is not chunked any more. A body that does not begin
 // with a chunk-size line is therefore given as it is.
@@ -29,14 +30,14 @@ func Open(block io.Reader) (*Response, error) {
 		if err != nil && len(raw) == 0 {
 			return nil, fmt.Errorf("reading response head: %w", err)
 		}
-		h, perr := ParseHead(raw)
+		h, perr := parseHead(raw, true)
 		if perr != nil {
 			return nil, fmt.Errorf("reading response head: %w", perr)
 		}
 		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("reading response head: %w", err)
 		}
-		if h.Status < 200 && h.Status != 101 && err == nil {
+		if h.Status < 200 && h.Status > 0 && h.Status != 101 && err == nil {
 			if next, _ := br.Peek(5); strings.EqualFold(string(next), "HTTP/") {
 				continue
 			}

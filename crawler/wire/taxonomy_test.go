@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/idna"
 
 	"mirrorwatch/crawler/survey"
 )
@@ -432,6 +434,33 @@ func FuzzLiteral(f *testing.F) {
 			if _, special := Special(a); !special {
 				t.Fatal(s)
 			}
+		}
+	})
+}
+
+// FuzzHost: a URL's host has one canonical spelling, which is stable, in ASCII where IDNA knows the name, and never one of the
+// special names in disguise.
+func FuzzHost(f *testing.F) {
+	for _, s := range []string{"WWW.Example.org.", "пример.рф:8080", "127。0。0。1", "abc.ｏｎｉｏｎ", "0x7f.1:80", "[::1]:443", "xn--e1afmkfd", "a_b.test", "ß.test"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, host string) {
+		u, err := url.Parse("http://" + host + "/")
+		if err != nil {
+			return
+		}
+		tg, err := targetOf(u)
+		if err != nil {
+			return
+		}
+		if again := hostName(tg.host); again != tg.host {
+			t.Fatalf("%q: %q, then %q", host, tg.host, again)
+		}
+		if a, ok, _ := literal(tg.host); ok && a != tg.addr {
+			t.Fatalf("%q: %q is an address and passes for a name", host, tg.host)
+		}
+		if ascii, err := idna.Lookup.ToASCII(tg.host); err == nil && (onion(ascii) != onion(tg.host) || local(ascii) != local(tg.host)) {
+			t.Fatalf("%q: %q is asked for as %q", host, tg.host, ascii)
 		}
 	})
 }
