@@ -52,6 +52,10 @@ type document struct {
 	// symbols stay as they are.
 	symbol func(abs, id string) (element []byte, newID string)
 	banner []byte // put behind <body>, else at the end
+	// finish makes the banner when the page was read; nil: banner is used.
+	finish func(seen) []byte
+	whole  bool // rewrite relative requisites too: they stand in a snapshot
+	plain  bool // nothing is put in: XML
 
 	src     []byte
 	base    string
@@ -156,7 +160,7 @@ func (d *document) replace(p markup.Place) (string, bool) {
 	if p.URL[0] == '#' {
 		return "", false
 	}
-	if relative(p.URL) && p.Kind != markup.Frame && p.Kind != markup.BaseHref {
+	if relative(p.URL) && p.Kind != markup.Frame && p.Kind != markup.BaseHref && !(d.whole && p.Kind.Requisite()) {
 		return "", false
 	}
 	ref := d.utf8(p.URL)
@@ -530,7 +534,7 @@ func (d *document) promote(t *markup.Tag) {
 	one := func(to string, names []string) {
 		for _, n := range names {
 			a, ok := t.Find(n)
-			if !ok || a.End == a.Start || !address(t.Value(a), to) {
+			if !ok || a.End == a.Start || !plausible(t.Value(a), to) {
 				continue
 			}
 			if old, ok := t.Find(to); ok {
@@ -552,8 +556,8 @@ func (d *document) promote(t *markup.Tag) {
 	}
 }
 
-// address reports whether a lazy attribute's value can be what it is taken for.
-func address(v, to string) bool {
+// plausible reports whether a lazy attribute's value can be what it is taken for.
+func plausible(v, to string) bool {
 	if v == "" || strings.ContainsAny(v, "{<") || strings.HasPrefix(strings.ToLower(v), "javascript") {
 		return false
 	}
@@ -679,6 +683,9 @@ func (d *document) use(t *markup.Tag) {
 // insert puts the banner behind <body>, the style that shows a hidden page behind the charset's meta element, which must
 // stay within the first 1024 octets.
 func (d *document) insert() {
+	if d.plain {
+		return
+	}
 	at := len(d.src)
 	if d.body > 0 {
 		at = d.body
@@ -696,9 +703,12 @@ func (d *document) insert() {
 	if d.frameset {
 		return
 	}
+	if d.finish != nil {
+		d.banner = d.finish(d.seen)
+	}
 	text := string(d.banner)
 	if len(d.added) > 0 {
-		text += `<svg style="display:none" aria-hidden="true">` + string(d.added) + `</svg>`
+		text += `<svg style="position:absolute;width:0;height:0" aria-hidden="true">` + string(d.added) + `</svg>`
 	}
 	if text != "" {
 		d.edit(at, at, text)
