@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
 )
 
 var large = flag.String("large", "", "TestLargeArchive builds the archive of issue 4 (250 MB, 16,000 records) in this new folder")
@@ -144,4 +143,3 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	})
 }
-

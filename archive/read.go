@@ -366,7 +366,24 @@ func (a *Archive) originalOf(ctx context.Context, rec *warc.Record) (cdxj.Line, 
 	if rank > 0 || digest == "" {
 		return best, rank > 0, nil
 	}
-	return a.lineByDigest(ctx, digest)
+	l, ok, err := a.lineByDigest(ctx, digest)
+	if err != nil || ok {
+		return l, ok, err
+	}
+	// The digest files list what revisits of ours may refer to. Other people's records are not among them: their revisits
+	// without any Refers-To (reader row 23) are worth reading the index once.
+	for l, err := range x.All() {
+		if err != nil {
+			if errors.Is(err, cdxj.ErrLine) {
+				continue
+			}
+			return cdxj.Line{}, false, err
+		}
+		if l.Digest == digest && l.Extra[extraKind] == "" && l.MIME != mimeRevisit && l.Extra[extraCut] == "" && l.RecordID != h.ID() {
+			return l, true, nil
+		}
+	}
+	return cdxj.Line{}, false, ctx.Err()
 }
 
 // Find returns the capture of the URL that is closest in time, the earlier one on a tie. exact compares scheme, host and
