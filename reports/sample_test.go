@@ -103,6 +103,9 @@ func sampleView(r survey.Report) View {
 				default:
 					day.Up = 24
 				}
+				if day.Total() > 0 && day.Void == 0 {
+					day.FirstByteMS = survey.Ptr(80 + float64((d*37+i*11)%60))
+				}
 				h.Days = append(h.Days, day)
 				h.D90 = h.D90.Plus(day.Counts)
 				if d >= 60 {
@@ -116,6 +119,14 @@ func sampleView(r survey.Report) View {
 				}
 			}
 			v.Mirrors = append(v.Mirrors, h)
+			if f.Role != survey.Primary {
+				v.Lags = append(v.Lags, survey.LagStat{Site: c.Site, Mirror: f.Mirror, Vantage: f.Vantage, Articles: 12, Missing: i % 3, P50: 0, P90: float64(i-1) * 3600, Max: 86400, Bound: 3600})
+			}
+			if f.State == survey.Down {
+				v.Incidents = append(v.Incidents, survey.IncidentRow{ID: fmt.Sprintf("20261117-%d", i), Site: c.Site, Mirror: f.Mirror, Vantage: f.Vantage, Cause: string(f.Outcome), State: "open",
+					Started: t0.Add(-75 * time.Hour), Opened: survey.Ptr(t0.Add(-73 * time.Hour)), Acked: survey.Ptr(t0.Add(-70 * time.Hour))},
+					survey.IncidentRow{ID: fmt.Sprintf("20261001-%d", i), Site: c.Site, Mirror: f.Mirror, Article: c.URL, Cause: "other_page", State: "closed", Started: t0.AddDate(0, -1, 0), Closed: survey.Ptr(t0.AddDate(0, -1, 2))})
+			}
 			if f.Snapshot != nil {
 				v.Snapshots = append(v.Snapshots, survey.SnapshotRow{ID: "urn:uuid:1", Name: *f.Snapshot, Site: c.Site, Article: c.URL, Mirror: f.Mirror, Vantage: f.Vantage,
 					URL: f.URL, Time: t0, Last: t0.Add(time.Hour), Count: 1 + i, State: f.State, Verdict: f.Verdict.Verdict})
@@ -156,7 +167,7 @@ func samples() map[string]View {
 	all["empty"] = View{Report: survey.Report{Run: survey.Run{ID: "20261120T031700Z-000000", Started: t0, Tool: survey.Tool{Name: "mirrorwatch", Version: "1.0.0"}}}}
 	many := sampleReport(sampleFindings()[:3])
 	titles := []string{"گفتگوهای صلح سوریه نباید به حلب گره بخورد", "محادثات السلام السورية", "Мирные переговоры по Сирии", "叙利亚和平谈判不应取决于阿勒颇", "Syria peace talks"}
-	for n := range 40 {
+	for n := range 60 {
 		c := many.Articles[0]
 		c.URL, c.Title = fmt.Sprintf("https://www.presstv.com/Detail/2016/08/10/%d/x", 480000+n), titles[n%len(titles)]
 		if n%9 != 0 {
