@@ -187,10 +187,10 @@ func canonical(hostport string) (string, error) {
 	return net.JoinHostPort(hostName(host), port), nil
 }
 
-// hostName brings a host into one spelling: lower case, no final dot, ASCII (so that neither a full-width "ｏｎｉｏｎ" nor a full-width
+// hostName brings a host into one spelling: lower case, no final dots, ASCII (so that neither a full-width "ｏｎｉｏｎ" nor a full-width
 // "127。0。0。1" passes for another name), IP literals (also "0x7f.1") as netip writes them.
 func hostName(host string) string {
-	host = strings.ToLower(strings.TrimSuffix(asciiHost(host), "."))
+	host = strings.ToLower(strings.TrimRight(asciiHost(host), "."))
 	if addr, ok, _ := literal(host); ok {
 		return addr.String()
 	}
@@ -231,12 +231,14 @@ func targetOf(u *url.URL) (target, error) {
 	case tg.port == "":
 		tg.port = "443"
 	}
-	addr, ok, err := literal(strings.ToLower(strings.TrimSuffix(asciiHost(u.Hostname()), ".")))
+	addr, ok, err := literal(strings.ToLower(strings.TrimRight(asciiHost(u.Hostname()), ".")))
 	if ok {
 		tg.addr = addr
 	}
 	tg.bad = err
-	tg.host = hostName(u.Hostname())
+	if tg.host = hostName(u.Hostname()); tg.host == "" {
+		return tg, fmt.Errorf("no host in %q", u.Redacted())
+	}
 	return tg, nil
 }
 

@@ -504,6 +504,7 @@ func TestOnion(t *testing.T) {
 		{"http://abc.onion/", survey.Vantage{Resolver: resolver}, "dns/onion_leak_refused"},
 		{"http://WWW.abc.ONION./", survey.Vantage{Resolver: resolver}, "dns/onion_leak_refused"},
 		{"http://abc.ｏｎｉｏｎ/", survey.Vantage{Resolver: resolver}, "dns/onion_leak_refused"},
+		{"http://abc.onion../", survey.Vantage{Resolver: resolver}, "dns/onion_leak_refused"},
 		{"http://abc。onion/", survey.Vantage{Resolver: resolver}, "dns/onion_leak_refused"},
 		{"http://pinned.test/", survey.Vantage{Resolver: resolver}, "dns/onion_leak_refused"},
 		{"http://127。0。0。1/", survey.Vantage{Resolver: resolver}, "connect/guard_refused"},

@@ -189,7 +189,9 @@ func TestCases(t *testing.T) {
 						t.Fatal(err)
 					}
 					after, _ := b.last()
-					if after.Status != 200 || after.Reused != tc.keep || len(v.Records) != used+1 {
+					// On a busy machine the 408 may come so late that it crosses the follow-up, which is then asked twice.
+					crossed := tc.name == "408 on idle" && len(v.Records) == used+2 && v.Records[used].Exchange.Status == 408
+					if after.Status != 200 || after.Reused != tc.keep || len(v.Records) != used+1 && !crossed {
 						t.Errorf("follow-up: status %d, reused %v (want %v), %d records", after.Status, after.Reused, tc.keep, len(v.Records)-used)
 					}
 					_ = tr.Close()
@@ -202,7 +204,7 @@ func TestCases(t *testing.T) {
 								t.Errorf("request: server got %q, recorded %q", in, e.Request)
 							}
 							out := c.out.String()
-							if tc.keep {
+							if tc.keep || crossed {
 								out = strings.TrimSuffix(out, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n.")
 							}
 							if out != string(raw) {
