@@ -118,7 +118,7 @@ func (v *visitor) decoy(ctx context.Context, m survey.Mirror, article string, d 
 		purpose = survey.ForRoot
 	}
 	probe := survey.Probe{ID: newID(), Run: v.run, Article: article, Mirror: m.Host, Vantage: v.vantage.Name, Purpose: purpose, Attempt: 1}
-	c, err := v.follow(ctx, question{probe: probe, url: d.url, timeout: v.settings.Timeout}, v.settings.MaxHops, content.Options{Hosts: v.hosts})
+	c, err := v.follow(ctx, question{probe: probe, url: d.url, timeout: v.settings.whole()}, v.settings.MaxHops, content.Options{Hosts: v.hosts})
 	if err != nil {
 		return compare.DecoyView{}, err
 	}

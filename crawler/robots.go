@@ -71,7 +71,7 @@ func (v *visitor) robotsOf(ctx context.Context, u *url.URL) (*robotstxt.RobotsDa
 	address := u.Scheme + "://" + u.Host + "/robots.txt"
 	for hop := 0; hop <= 5; hop++ {
 		probe := survey.Probe{ID: newID(), Run: v.run, Mirror: survey.MirrorName(u), Vantage: v.vantage.Name, Purpose: survey.ForRobots, Attempt: 1, Hop: hop}
-		a, err := v.ask(ctx, question{probe: probe, url: address, timeout: v.settings.Timeout})
+		a, err := v.ask(ctx, question{probe: probe, url: address, timeout: v.settings.whole()})
 		if err != nil {
 			return nil, err
 		}

@@ -48,7 +48,7 @@ func (v *visitor) visit(ctx context.Context, m survey.Mirror, article, url strin
 			return out, nil
 		}
 		o.Attempts = attempt
-		q := question{url: url, timeout: v.settings.Timeout, probe: survey.Probe{ID: newID(), Run: v.run, Article: article,
+		q := question{url: url, timeout: v.settings.whole(), probe: survey.Probe{ID: newID(), Run: v.run, Article: article,
 			Mirror: m.Host, Vantage: v.vantage.Name, Purpose: survey.ForVerdict, Attempt: attempt}}
 		started := v.now()
 		c, err := v.follow(ctx, q, v.settings.MaxHops, content.Options{Hosts: v.hosts})
@@ -382,7 +382,7 @@ func (v *visitor) otherFamily(ctx context.Context, out *visit, article string) e
 		return nil
 	}
 	probe := survey.Probe{ID: newID(), Run: v.run, Article: article, Mirror: out.mirror.Host, Vantage: v.vantage.Name, Purpose: survey.ForFamily, Attempt: 1}
-	a, err := v.ask(ctx, question{probe: probe, method: http.MethodHead, url: o.URL, family: family, timeout: v.settings.Timeout})
+	a, err := v.ask(ctx, question{probe: probe, method: http.MethodHead, url: o.URL, family: family, timeout: v.settings.whole()})
 	if err != nil || a.exchange == nil {
 		return err
 	}
