@@ -189,6 +189,14 @@ func (a *Archive) Run() survey.RunID { return a.run }
 // Epoch returns the epoch that this session writes into, such as "202611".
 func (a *Archive) Epoch() string { return a.present().epoch }
 
+// now is the time by the archive's clock; readers made without one have the system's.
+func (a *Archive) now() time.Time {
+	if a.opt.Now == nil {
+		return time.Now().UTC()
+	}
+	return a.opt.Now().UTC()
+}
+
 func (a *Archive) path(elem ...string) string {
 	return filepath.Join(append([]string{a.dir}, elem...)...)
 }

@@ -23,6 +23,7 @@ const (
 	extraMirror  = "mirror"  // of snapshots
 	extraVantage = "vantage" // of snapshots
 	extraPage    = "page"    // of a snapshot's line under its article: the page's URL
+	extraWas     = "was"     // of a copy with a new record ID: the one before it (W19)
 	extraAt      = "at"      // of a snapshot: its time with milliseconds, 17 digits
 )
 
@@ -45,6 +46,9 @@ func recordLine(h *warc.Header, status int, mediaType string) *cdxj.Line {
 		}
 	} else if t := h.Get(warc.FieldTruncated); t != "" {
 		l.Extra[extraCut] = t
+	}
+	if was := warc.Bare(h.Get(fieldPrevious)); was != "" {
+		l.Extra[extraWas] = was
 	}
 	if l.MIME == "" {
 		l.MIME = "unk"
@@ -139,6 +143,11 @@ func isOrigin(l *cdxj.Line) bool {
 func lineTime(l *cdxj.Line) time.Time {
 	t, _ := parse17(l.Timestamp)
 	return t
+}
+
+// isRecord reports whether the line's record has this ID, or had it before it was copied.
+func isRecord(l *cdxj.Line, id string) bool {
+	return l.RecordID == id || l.Extra[extraWas] == id && id != ""
 }
 
 func captureOf(l *cdxj.Line) survey.Capture {

@@ -180,13 +180,15 @@ func (a *Archive) open(ctx context.Context, c survey.Capture, depth int) (*Resou
 	if err != nil {
 		// Pruning and repair move records: the index knows where to.
 		l, ok, lerr := a.lineOf(ctx, c.URL, string(c.RecordID))
-		if lerr != nil || !ok || l.Filename == c.File && l.Offset == c.Offset {
+		if lerr != nil || !ok || l.Filename == c.File && l.Offset == c.Offset && l.RecordID == string(c.RecordID) {
 			return nil, fmt.Errorf("opening the capture of %q: %w", c.URL, err)
 		}
 		if f, rec, err = a.record(l.Filename, l.Offset, l.Length, l.RecordID); err != nil {
 			return nil, fmt.Errorf("opening the capture of %q: %w", c.URL, err)
 		}
-		c.File, c.Offset, c.Length = l.Filename, l.Offset, l.Length
+		moved := captureOf(&l) // it may be whole now, under a new ID
+		moved.URL = c.URL
+		c = moved
 	}
 	res := &Resource{Capture: c}
 	typ := rec.Header.Type()
@@ -311,7 +313,7 @@ func (a *Archive) lineOf(ctx context.Context, url, id string) (cdxj.Line, bool, 
 		return cdxj.Line{}, false, err
 	}
 	for l, err := range x.Exact(url) {
-		if err == nil && l.RecordID == id {
+		if err == nil && isRecord(&l, id) {
 			return l, true, nil
 		}
 		if err != nil && !errors.Is(err, cdxj.ErrLine) {
@@ -348,7 +350,7 @@ func (a *Archive) originalOf(ctx context.Context, rec *warc.Record) (cdxj.Line, 
 		}
 		r := 0
 		switch {
-		case id != "" && l.RecordID == id:
+		case id != "" && isRecord(&l, id):
 			return l, true, nil
 		case digest != "" && l.Digest != "" && l.Digest != digest:
 			continue

@@ -278,7 +278,7 @@ func (x *indexer) line(rec *warc.Record) *cdxj.Line {
 			setHTTP(l, n.Method, "")
 			return l
 		}
-		if x.held != nil && x.held.RecordID == string(n.Response) {
+		if x.held != nil && isRecord(x.held, string(n.Response)) {
 			setFlags(x.held, n.Flags)
 			setHTTP(x.held, n.Method, "")
 		}

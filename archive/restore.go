@@ -31,6 +31,7 @@ const (
 	AsText     = "text"     // the article's text
 	AsMarkdown = "markdown" // the article's text with headings and quotes
 	AsWARC     = "warc"     // the records, with the originals of revisits
+	AsWACZ     = "wacz"     // the same as a package that ReplayWeb.page shows
 )
 
 // RestoreOptions say what Restore writes and where.
@@ -41,6 +42,8 @@ type RestoreOptions struct {
 	Force bool
 	// Scripts keeps scripts. Opened from disk they run with what the browser grants to files (S9).
 	Scripts bool
+	// Title names the page in a WACZ.
+	Title string
 	// Coded keeps the content coding of raw.
 	Coded bool
 	// Donors are snapshots of mirrors judged the same in that run: they fill pictures and fonts that the snapshot lacks
@@ -117,7 +120,7 @@ func (a *Archive) Restore(ctx context.Context, snap survey.Snapshot, opt Restore
 	switch opt.As {
 	case AsTree:
 		err = r.tree(ctx)
-	case AsRaw, AsHTML, AsText, AsMarkdown, AsWARC:
+	case AsRaw, AsHTML, AsText, AsMarkdown, AsWARC, AsWACZ:
 		err = r.file(ctx)
 	default:
 		err = fmt.Errorf("restore: unknown form %q", opt.As)
@@ -226,14 +229,11 @@ func (r *restorer) tree(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 		return err
 	}
-	stage, err := os.MkdirTemp(filepath.Dir(to), "."+filepath.Base(to)+".restore-*")
+	stage, err := folderBeside(to)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(stage)
-	if err := os.Chmod(stage, 0o777&^umask()); err != nil {
-		return err
-	}
 	root, err := os.OpenRoot(stage)
 	if err != nil {
 		return err
@@ -252,8 +252,15 @@ func (r *restorer) tree(ctx context.Context) error {
 	return r.swap(stage, to)
 }
 
-// umask is what most systems have; the process's own cannot be read without changing it.
-func umask() fs.FileMode { return 0o022 }
+// folderBeside makes a folder that will be renamed to name, with the mode that the process's mask asks for.
+func folderBeside(name string) (string, error) {
+	for try := 0; ; try++ {
+		dir := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.restore-%d-%d", filepath.Base(name), os.Getpid(), try))
+		if err := os.Mkdir(dir, 0o777); !errors.Is(err, fs.ErrExist) || try == 100 {
+			return dir, err
+		}
+	}
+}
 
 // free refuses a target that is there, but for an empty folder, unless forced.
 func (r *restorer) free(to string) error {
@@ -543,15 +550,12 @@ func (r *restorer) file(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+".restore-*")
+	f, err := createBeside(to)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if err := f.Chmod(0o666 &^ umask()); err != nil {
-		return err
-	}
 	r.gather()
 	page := r.order[0]
 	page.file = filepath.Base(to)
@@ -565,6 +569,8 @@ func (r *restorer) file(ctx context.Context) error {
 		err = r.single(ctx, out, page)
 	case AsWARC:
 		err = r.subset(ctx, out)
+	case AsWACZ:
+		_, err = r.a.pack(ctx, out, []survey.Snapshot{r.snap}, ExportOptions{Title: r.opt.Title, Titles: func(survey.Snapshot) string { return r.opt.Title }})
 	default:
 		err = r.text(ctx, out, page)
 	}
@@ -578,19 +584,7 @@ func (r *restorer) file(ctx context.Context) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if r.opt.Force {
-		return os.Rename(f.Name(), to)
-	}
-	if err := os.Link(f.Name(), to); err != nil { // fails when the target is there, where a rename would replace it
-		if errors.Is(err, fs.ErrExist) {
-			return &ExistsError{to}
-		}
-		if exists(to) {
-			return &ExistsError{to}
-		}
-		return os.Rename(f.Name(), to)
-	}
-	return nil
+	return place(f.Name(), to, r.opt.Force)
 }
 
 type counter struct {

@@ -3,6 +3,7 @@ package archive
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -121,7 +122,7 @@ func (a *Archive) subsetInfo(w io.Writer, file, what string) error {
 	var h warc.Header
 	h.Add(warc.FieldType, warc.Warcinfo)
 	h.SetID(warc.NewRecordID())
-	h.SetDate(a.opt.Now())
+	h.SetDate(a.now())
 	h.Add(warc.FieldFilename, fieldText(file))
 	h.Add(warc.FieldContentType, "application/warc-fields")
 	m, err := warc.NewEncoder(0).Encode(warc.Out{Header: h, Block: strings.NewReader(text), Size: int64(len(text)), Digest: true})
@@ -140,6 +141,9 @@ func (a *Archive) copyGroups(ctx context.Context, w io.Writer, c survey.Capture,
 	}
 	done[c.RecordID] = true
 	res, err := a.Open(ctx, c)
+	if errors.Is(err, ErrNoOriginal) && c.Imported {
+		return a.copyGroup(ctx, w, c) // whoever made it had no original either
+	}
 	if err != nil {
 		return err
 	}
@@ -183,6 +187,7 @@ func (a *Archive) group(ctx context.Context, c survey.Capture) (f *os.File, memb
 		}
 	}()
 	r := warc.NewReader(io.NewSectionReader(f, c.Offset, 1<<62-c.Offset), warc.ReaderOptions{Offset: c.Offset})
+	was := "" // what partners may call a record that was copied and changed
 	for first := true; ; first = false {
 		if err := ctx.Err(); err != nil {
 			return f, nil, err
@@ -196,13 +201,16 @@ func (a *Archive) group(ctx context.Context, c survey.Capture) (f *os.File, memb
 		}
 		partner := false
 		for _, id := range rec.Header.Values(warc.FieldConcurrentTo) {
-			partner = partner || warc.Bare(id) == string(c.RecordID)
+			partner = partner || warc.Bare(id) == string(c.RecordID) || warc.Bare(id) == was
 		}
 		if !first && !partner {
 			break
 		}
 		if err := rec.Close(); err != nil {
 			return f, nil, err
+		}
+		if first {
+			was = warc.Bare(rec.Header.Get(fieldPrevious))
 		}
 		if first && rec.Header.ID() != string(c.RecordID) {
 			return f, nil, fmt.Errorf("at %d of %q: %w", c.Offset, c.File, ErrNotFound)

@@ -3,6 +3,7 @@ package archive
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"mirrorwatch/archive/cdxj"
+	"mirrorwatch/archive/wacz"
 	"mirrorwatch/archive/warc"
 	"mirrorwatch/crawler/survey"
 )
@@ -19,7 +21,8 @@ import (
 // ImportReport says what Import took.
 type ImportReport struct {
 	Records    int             `json:"records"`
-	Duplicates int             `json:"duplicates"` // there already, by record ID
+	Duplicates int             `json:"duplicates"` // there already, by record ID or as an equal record
+	Equal      int             `json:"equal"`      // of those, the ones under another record ID: same URL, time and digest
 	Damaged    int             `json:"damaged"`    // left out
 	Captures   int             `json:"captures"`
 	Findings   []VerifyFinding `json:"findings"`
@@ -87,13 +90,20 @@ const importMemory = 4 << 20
 func (a *Archive) importRecord(ctx context.Context, s *series, rec *warc.Record, x *indexer, seen map[[16]byte]bool, report *ImportReport) error {
 	h := rec.Header.Clone()
 	if h.ID() == "" {
-		h.SetID(warc.NewRecordID()) // ARC has none
+		h.SetID(arcID(&h)) // ARC has none
 	}
 	id := idOf(h.ID())
 	if _, ok, err := a.lineOf(ctx, h.TargetURI(), h.ID()); err != nil {
 		return err
 	} else if ok || seen[id] {
 		report.Duplicates++
+		return rec.Close()
+	}
+	if same, err := a.hasEqual(ctx, &h); err != nil {
+		return err
+	} else if same {
+		report.Duplicates++
+		report.Equal++
 		return rec.Close()
 	}
 	var block io.ReaderAt
@@ -131,28 +141,88 @@ func (a *Archive) importRecord(ctx context.Context, s *series, rec *warc.Record,
 	return nil
 }
 
+// arcID makes the record ID of an ARC record from where and what it is: imported again it has the same.
+func arcID(h *warc.Header) string {
+	sum := sha256.Sum256([]byte(h.TargetURI() + "\n" + h.Get(warc.FieldDate) + "\n" + h.Get(warc.FieldIPAddress) + "\n" + h.Get(warc.FieldContentLength)))
+	b := sum[:16]
+	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80 // version 8: of our own making
+	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// hasEqual reports whether the archive has a capture of the same URL and time with the same payload digest under another
+// record ID, as tools make that copy records.
+func (a *Archive) hasEqual(ctx context.Context, h *warc.Header) (bool, error) {
+	digest := h.Get(warc.FieldPayloadDigest)
+	if digest == "" || h.Type() != warc.Response && h.Type() != warc.Resource {
+		return false, nil
+	}
+	x, err := a.index.own(ctx)
+	if err != nil {
+		return false, err
+	}
+	want := survey.Timestamp17(h.Date())
+	for l, err := range x.Exact(h.TargetURI()) {
+		if err == nil && l.Extra[extraKind] == "" && l.MIME != mimeRevisit && l.URL == h.TargetURI() && l.Timestamp == want && l.Digest == digest {
+			return true, nil
+		}
+		if err != nil && !errors.Is(err, cdxj.ErrLine) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// ImportFile imports a WARC, an ARC or a WACZ. What a WACZ says of itself that is not so is a finding too.
+func (a *Archive) ImportFile(ctx context.Context, path string) (report ImportReport, err error) {
+	report.Findings = []VerifyFinding{}
+	f, err := os.Open(path)
+	if err != nil {
+		return report, err
+	}
+	defer f.Close()
+	var magic [4]byte
+	n, err := f.ReadAt(magic[:], 0)
+	if err != nil && err != io.EOF || n < 4 || string(magic[:]) != "PK\x03\x04" {
+		return a.Import(ctx, f, path)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return report, err
+	}
+	z, err := wacz.Open(f, info.Size())
+	if err != nil {
+		return report, fmt.Errorf("importing %q: %w", path, err)
+	}
+	for _, w := range append(z.Verify(), z.Findings...) {
+		report.Findings = append(report.Findings, VerifyFinding{File: path + "!" + w.Path, Kind: w.Kind, Message: w.Message})
+	}
+	for _, name := range z.WARCs() {
+		in, err := z.OpenWARC(name)
+		if err != nil {
+			report.Findings = append(report.Findings, VerifyFinding{File: path + "!" + name, Kind: "unreadable", Message: err.Error()})
+			continue
+		}
+		part, err := a.Import(ctx, in, path+"!"+name)
+		if cerr := in.Close(); err == nil && cerr != nil {
+			part.Findings = append(part.Findings, VerifyFinding{File: path + "!" + name, Kind: "unreadable", Message: cerr.Error()})
+		}
+		report.Records += part.Records
+		report.Duplicates += part.Duplicates
+		report.Equal += part.Equal
+		report.Damaged += part.Damaged
+		report.Captures += part.Captures
+		report.Findings = append(report.Findings, part.Findings...)
+		if err != nil {
+			return report, err
+		}
+	}
+	return report, nil
+}
+
 // Export writes snapshots as one WARC that stands alone: their records as they are, with the originals of revisits and
 // the snapshots' own notes. file is the name it says it has. It returns how many captures were written.
 func (a *Archive) Export(ctx context.Context, w io.Writer, file string, snaps []survey.Snapshot) (int, error) {
-	if err := a.subsetInfo(w, file, fmt.Sprintf("%d snapshots", len(snaps))); err != nil {
-		return 0, err
-	}
-	done := map[survey.RecordID]bool{}
-	for _, s := range snaps {
-		for _, c := range capturesOf(s) {
-			if err := a.copyGroups(ctx, w, c, done); err != nil {
-				return len(done), fmt.Errorf("exporting %q: %w", s.Name(), err)
-			}
-		}
-		if note, ok, err := a.snapshotNote(ctx, s); err != nil {
-			return len(done), err
-		} else if ok {
-			if err := a.copyGroup(ctx, w, note); err != nil {
-				return len(done), err
-			}
-		}
-	}
-	return len(done), nil
+	return a.export(ctx, w, file, snaps, nil)
 }
 
 func capturesOf(s survey.Snapshot) []survey.Capture {

@@ -237,6 +237,7 @@ type checked struct {
 	typ      string
 	id       [16]byte
 	refers   string
+	was      string // the ID before it was copied and changed
 	digest   string
 	payload  *VerifyFinding
 	snapshot []reference
@@ -298,6 +299,9 @@ func (v *verifier) file(name, sum string) error {
 				v.find(VerifyFinding{File: rel, Offset: c.offset, Kind: FoundDuplicateID, Remark: strings.HasPrefix(name, importPrefix)})
 			}
 			v.ids[c.id] = kind
+			if c.was != "" {
+				v.ids[idOf(c.was)] = kind // snapshots name it so
+			}
 			if c.refers != "" && c.identity {
 				v.refs = append(v.refs, reference{rel, c.offset, idOf(c.refers), FoundNoOriginal, c.refers, c.digest})
 			}
@@ -308,7 +312,7 @@ func (v *verifier) file(name, sum string) error {
 			if c.payload != nil {
 				v.find(*c.payload)
 			}
-			if c.note != nil && c.note.Response != "" && x.held != nil && x.held.RecordID == string(c.note.Response) {
+			if c.note != nil && c.note.Response != "" && x.held != nil && isRecord(x.held, string(c.note.Response)) {
 				setFlags(x.held, c.note.Flags)
 				setHTTP(x.held, c.note.Method, "")
 			}
@@ -354,7 +358,7 @@ func idOf(s string) [16]byte {
 // record checks one record and computes its index line; it has no effect of its own, as warc.Map asks.
 func (v *verifier) record(name, rel string, rec *warc.Record) (checked, error) {
 	h := &rec.Header
-	c := checked{offset: rec.Offset, typ: h.Type(), id: idOf(h.ID()), digest: h.Get(warc.FieldPayloadDigest)}
+	c := checked{offset: rec.Offset, typ: h.Type(), id: idOf(h.ID()), was: h.Get(fieldPrevious), digest: h.Get(warc.FieldPayloadDigest)}
 	x := indexer{name: name}
 	switch c.typ {
 	case warc.Response, warc.Resource:
