@@ -225,7 +225,35 @@ const arc2 = "filedesc://a.arc 0.0.0.0 20040101000000 text/plain 200 - - 0 a.arc
 	"2 0 Test\nURL IP-address Archive-date Content-type Result-code Checksum Location Offset Filename Archive-length\n" +
 	"http://a/ 192.0.2.1 20040101000001 text/html 200 abc - 123 a.arc 5\nhello\n"
 
-// Row 19 to 22 and the rest of 16 and 17 are about HTTP and belong to another package; row 33 to the index.
+// Where the 34 rows of the table are tested, and the rules of its section 1:
+//
+//	rows                           test
+//	1-15, 18, 23-27, 29, 32        TestOddities, by number (13: the HTTP head's in crawler/message TestRow16Heads)
+//	4                              and TestFlipEveryOctet
+//	2                              and TestCutAtEveryOctet
+//	16                             crawler/message TestRow16Heads
+//	17, 18                         archive TestRow17NoHead, TestRow18OtherSchemes
+//	19, 20, 21, 22                 crawler/message TestRow19Chunks, TestRow20FalseLabels, TestRow21Codings, TestRow22CutCodings
+//	23                             archive TestRow23Revisits
+//	25                             TestBufferEdges
+//	27                             TestGzipBombIsStreamed
+//	28                             TestZstandard
+//	30                             TestRow30Pipe, TestOtherPeoplesArchives
+//	31                             TestSegmentsAreRead
+//	33                             archive TestRow33Forms
+//	34                             TestRevisitProfiles
+//
+//	rules                          test
+//	W1, W17                        TestMembers
+//	W2-W13, W15, D1, V1            TestWriterRefuses and TestWriterAccepts, by number
+//	W5-W13, V1, V4, P1, P2         archive TestRecords; V4 also TestV4NoRevisit
+//	W14, W19                       TestRulesOfRecords
+//	W16                            archive TestRollOver
+//	W18                            TestZstandard
+//	W20, D2, P3                    archive TestRulesOfRecords
+//	D3, D4                         TestDigestForms
+//	V2                             TestRevisitProfiles
+//	V3                             archive TestRow23Revisits
 
 // Row 25: records that end exactly where buffers do.
 func TestBufferEdges(t *testing.T) {
@@ -272,7 +300,7 @@ func TestGzipBombIsStreamed(t *testing.T) {
 	}
 }
 
-// Row 28: zstd, one frame a record, with and without a dictionary, which may be compressed itself.
+// Row 28, W18: zstd, one frame a record, with and without a dictionary, which may be compressed itself.
 func TestZstandard(t *testing.T) {
 	var samples [][]byte
 	for i := range 200 {
@@ -341,6 +369,51 @@ func TestZstandard(t *testing.T) {
 	}
 }
 
+// Row 30: what comes from a pipe is read in one pass.
+func TestRow30Pipe(t *testing.T) {
+	for name, file := range map[string]string{"gzip": zipped(rec1) + zipped(rec2), "stored": storedZip(rec1) + storedZip(rec2), "plain": rec1 + rec2} {
+		in, out := io.Pipe()
+		go func() {
+			for part := range slices.Chunk([]byte(file), 7) {
+				_, _ = out.Write(part)
+			}
+			_ = out.Close()
+		}()
+		records, findings := readAll(t, in)
+		if len(records) != 2 || records[0].block != "first" || records[1].block != "second" || len(findings) > 0 {
+			t.Errorf("%s: %v %v", name, records, findings)
+		}
+	}
+}
+
+// W14: metadata in fields of the crawl. W19: a record that is copied unchanged keeps its ID and its date; one that was
+// changed has a new one and names the old.
+func TestRulesOfRecords(t *testing.T) {
+	o := newOut(Metadata, []byte("via: http://a/\r\nhopsFromSeed: L\r\nfetchTimeMs: 12\r\n"))
+	o.Header.Set(FieldConcurrentTo, "<urn:uuid:00000000-0000-4000-8000-000000000002>")
+	records, findings := readAll(t, bytes.NewReader(encode(t, o)))
+	if len(records) != 1 || len(findings) > 0 || !strings.Contains(records[0].block, "hopsFromSeed: L\r\n") {
+		t.Errorf("W14: %v %v", records, findings)
+	}
+	r := NewReader(strings.NewReader(rec1), ReaderOptions{})
+	rec, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := encode(t, Out{Header: rec.Header, Block: rec.Block, Size: 5, Foreign: true})
+	records, _ = readAll(t, bytes.NewReader(copied))
+	if records[0].header+records[0].block+"\r\n\r\n" != rec1 {
+		t.Errorf("W19: copied as\n%s%s", records[0].header, records[0].block)
+	}
+	h := rec.Header.Clone()
+	h.Set("WARC-Previous-Record-ID", Angle(h.ID()))
+	h.SetID(NewRecordID())
+	records, findings = readAll(t, bytes.NewReader(encode(t, Out{Header: h, Block: strings.NewReader("other"), Size: 5, Digest: true})))
+	if len(findings) > 0 || !strings.Contains(records[0].header, "WARC-Previous-Record-ID: <urn:uuid:1>") || !strings.Contains(records[0].header, "WARC-Date: 2026-01-02T03:04:05Z") {
+		t.Errorf("W19: changed as\n%s %v", records[0].header, findings)
+	}
+}
+
 // Row 31: the segments of a record have what is needed to put it together.
 func TestSegmentsAreRead(t *testing.T) {
 	in := strings.Replace(rec1, "Content-Type", "WARC-Segment-Number: 1\r\nWARC-Truncated: length\r\nContent-Type", 1) +
@@ -372,7 +445,7 @@ func TestSegmentsAreRead(t *testing.T) {
 	}
 }
 
-// Row 34: every spelling of a revisit's profile is one of two kinds.
+// Row 34, V2: every spelling of a revisit's profile is one of two kinds.
 func TestRevisitProfiles(t *testing.T) {
 	for profile, want := range map[string]RevisitKind{
 		ProfileIdentical: RevisitIdentical, ProfileNotModified: RevisitNotModified,
