@@ -46,7 +46,9 @@ func hash(s string) string {
 // Bounds of a page; what is left out is said where it would stand.
 const (
 	maxRows       = 1000 // rows of a matrix on one page; the rest is on further pages
+	maxCells      = 3000 // cells likewise
 	maxFull       = 50   // articles whose cells hold their evidence; with more it stands on the article's own page
+	maxReasons    = 250  // articles whose short cells hold a reason, and whose rows hold their address beside a title
 	maxBroken     = 1000
 	maxNotJudged  = 100
 	maxCandidates = 200
@@ -265,7 +267,11 @@ func newPage(v View) pageData {
 	if n := len(p.Conclusions); n > maxSaid {
 		p.Conclusions = append(p.Conclusions[:maxSaid], fmt.Sprintf(say["more"], n-maxSaid))
 	}
-	p.Changes, p.ChangesMore = changes(r.Articles, maxChanged)
+	most := maxChanged
+	if len(r.Articles) > maxFull {
+		most = maxChanged / 4 // the articles' own pages have them all
+	}
+	p.Changes, p.ChangesMore = changes(r.Articles, most)
 	p.Broken, p.BrokenMore = brokenRows(r.Links)
 	p.NotJudged = notJudged(r)
 	for i, c := range r.Candidates {
@@ -614,11 +620,14 @@ func replay(base, snapshot string) string {
 // grid is every site's matrix whole; pages cut it.
 type grid []matrix
 
+// perPage is how many rows of the matrix a page holds.
+func (m matrix) perPage() int { return max(1, min(maxRows, maxCells/max(1, len(m.Columns)))) }
+
 // pages is how many pages the rows fill: the longest matrix decides.
 func (g grid) pages() int {
 	n := 1
 	for _, m := range g {
-		n = max(n, (len(m.Rows)+maxRows-1)/maxRows)
+		n = max(n, (len(m.Rows)+m.perPage()-1)/m.perPage())
 	}
 	return n
 }
@@ -628,11 +637,11 @@ func (g grid) first() []matrix { return g.page(1) }
 // page returns the matrices with the rows of page n, from 1; a matrix without rows there is left out.
 func (g grid) page(n int) (out []matrix) {
 	for _, m := range g {
-		from, to := (n-1)*maxRows, min(n*maxRows, len(m.Rows))
+		from, to := (n-1)*m.perPage(), min(n*m.perPage(), len(m.Rows))
 		if from >= to {
 			continue
 		}
-		if len(m.Rows) > maxRows {
+		if len(m.Rows) > m.perPage() {
 			m.Caption += " " + fmt.Sprintf(say["matrix-page"], from+1, to, len(m.Rows))
 		}
 		m.Rows = m.Rows[from:to]
@@ -682,10 +691,13 @@ func matrices(v View) grid {
 		names[n] = c.Site
 		row := matrixRow{Title: Visible(c.Title, 200), URL: Visible(c.URL, 300), Cells: make([]cell, len(keys[n]))}
 		if lean {
-			row.Title, row.URL = Visible(c.Title, 100), Visible(c.URL, 120)
+			row.Title, row.URL = Visible(c.Title, 80), Visible(pathOf(c.URL), 100)
 		}
 		if v.Linked {
 			row.File = ArticleFile(c.Site, c.URL)
+		}
+		if v.Linked && len(r.Articles) > maxReasons && row.Title != "" {
+			row.URL = ""
 		}
 		if row.Title == "" {
 			row.Title = say["no-title"]
@@ -720,6 +732,16 @@ func matrices(v View) grid {
 	return all
 }
 
+// pathOf is the URL without scheme and host, where the site stands above it.
+func pathOf(u string) string {
+	if _, rest, ok := strings.Cut(u, "://"); ok {
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			return rest[i:]
+		}
+	}
+	return u
+}
+
 func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool, lean bool) cell {
 	out := cell{chipd: chip(stateOf(f, void)), Seen: true, Words: Visible(verdictWords(f), 100), Reason: Visible(reasonWords(f), 300)}
 	out.Mirror = Visible(placeName(f), 120)
@@ -735,10 +757,15 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool, l
 	}
 	if lean {
 		// The page stays small: the article's own page has the evidence.
-		if out.State != survey.Up && out.Reason != "" {
-			meta = append(meta, Visible(out.Reason, 120))
+		switch {
+		case out.State != survey.Up && len(v.Report.Articles) <= maxReasons:
+			out.Meta = Visible(out.Reason, 80)
+		case out.State != survey.Up:
+		case f.Timing.Total != nil:
+			out.Words, out.Meta = "", fmt.Sprintf("%.0f ms", *f.Timing.Total)
+		default:
+			out.Words = ""
 		}
-		out.Reason, out.Meta = "", strings.Join(meta, " · ")
 		return out
 	}
 	if f.Text != nil {
