@@ -9,9 +9,9 @@ import (
 type Style int
 
 const (
-	Plain Style = iota // mail, programs, logs: text is text
-	Chat               // text, but "@name" calls people
-	Marked             // Markdown or the like: most chat services
+	Plain  Style = iota // mail, programs, logs: text is text
+	Chat                // text, but "@name" calls people
+	Marked              // Markdown or the like: most chat services
 )
 
 // StyleOf is the style of a shoutrrr service by its scheme. What is not known here is taken for the strictest.
@@ -35,6 +35,7 @@ func visible(s string, limit int) string {
 		case unicode.IsSpace(r) || unicode.IsControl(r):
 			space = true
 			continue
+		case r == 0x200c, r == 0x200d: // Persian and Indic words need the joiners
 		case unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs) || r >= 0xfe00 && r <= 0xfe0f || r == 0x115f || r == 0x1160 || r == 0x3164 || r == 0xffa0:
 			continue
 		}
