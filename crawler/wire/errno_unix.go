@@ -30,7 +30,8 @@ func system(err error) survey.Outcome {
 		return survey.NetworkDown
 	case syscall.ETIMEDOUT:
 		return survey.Timeout
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.ENOSPC:
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.ENOSPC,
+		syscall.ENODEV: // the interface of the source is gone
 		return survey.LocalResources
 	}
 	return ""

@@ -188,7 +188,7 @@ func TestErrno(t *testing.T) {
 		syscall.EHOSTUNREACH: survey.HostUnreachable, syscall.ENETUNREACH: survey.NetworkUnreachable, syscall.ENETDOWN: survey.NetworkDown,
 		syscall.ETIMEDOUT: survey.Timeout, syscall.EMFILE: survey.LocalResources, syscall.ENFILE: survey.LocalResources,
 		syscall.ENOBUFS: survey.LocalResources, syscall.EADDRNOTAVAIL: survey.LocalResources, syscall.EADDRINUSE: survey.LocalResources,
-		syscall.ENOMEM: survey.LocalResources, syscall.ENOSPC: survey.LocalResources, syscall.EPIPE: survey.ConnectionReset,
+		syscall.ENOMEM: survey.LocalResources, syscall.ENOSPC: survey.LocalResources, syscall.ENODEV: survey.LocalResources, syscall.EPIPE: survey.ConnectionReset,
 	} {
 		err := fmt.Errorf("x: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", n)})
 		if f := failed(t.Context(), survey.StageConnect, err); f.Outcome != want || f.Stage != survey.StageConnect {

@@ -266,6 +266,11 @@ func TestResolvers(t *testing.T) {
 			for _, host := range []string{"ok.test", "big.test", "twice.test"} {
 				_, body, err := get(t.Context(), tr, &Visit{Family: 4}, "GET", "http://"+host+":"+port(web.addr)+"/")
 				e, _ := b.last()
+				// The second answer is not waited for when the first was good: on a busy machine it may come too late.
+				for try := 0; try < 20 && err == nil && host == "twice.test" && engine == "udp" && e.Lookups[0].Outcome == survey.OK; try++ {
+					_, body, err = get(t.Context(), tr, &Visit{Family: 4}, "GET", "http://"+host+":"+port(web.addr)+"/")
+					e, _ = b.last()
+				}
 				if host == "big.test" && engine != "udp" || err == nil && string(body) == "hi" {
 					l := e.Lookups[0]
 					if l.Engine != engine || l.Type != "A" || len(l.Answers) == 0 || len(l.Raw) == 0 || l.RCode != "NOERROR" {
