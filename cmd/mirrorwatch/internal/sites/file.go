@@ -134,10 +134,33 @@ type Notice struct {
 
 // Incidents holds the rules of incidents.
 type Incidents struct {
-	DownAfter, UpAfter int
-	Remind             time.Duration
+	DownAfter, UpAfter int           // runs in a row; 3 and 2 when not said
+	DownFor            time.Duration // down_after given as a time
+	Remind             time.Duration // 24h when not said; 0: never
 	Maintenance        []Maintenance
 }
+
+// DefaultIncidents are the rules when the file says nothing.
+var DefaultIncidents = Incidents{DownAfter: 3, UpAfter: 2, Remind: 24 * time.Hour}
+
+// InMaintenance reports whether t lies in one of the windows.
+func (in Incidents) InMaintenance(t time.Time) bool {
+	for _, m := range in.Maintenance {
+		// The window that t lies in began at most For ago.
+		local := t.In(m.Zone)
+		begin := m.Cron.Next(local.Add(-m.For - time.Minute))
+		for !begin.IsZero() && !begin.After(local) {
+			if local.Before(begin.Add(m.For)) {
+				return true
+			}
+			begin = m.Cron.Next(begin)
+		}
+	}
+	return false
+}
+
+// DefaultRetention is kept when the file says nothing.
+var DefaultRetention = Retention{Epoch: "month", Raw: 90 * 24 * time.Hour, Hourly: 365 * 24 * time.Hour}
 
 // Maintenance is a window that is measured but neither counted nor told.
 type Maintenance struct {
@@ -193,7 +216,7 @@ func Parse(name string, src []byte, getenv func(string) string) (f *File, err er
 		}
 		d.fail(1, 1, strings.SplitN(perr.Error(), "\n", 2)[0], "")
 	}
-	f = &File{Name: name, Dir: filepath.Dir(name), defaults: layer{}}
+	f = &File{Name: name, Dir: filepath.Dir(name), defaults: layer{}, Incidents: DefaultIncidents, Retention: DefaultRetention}
 	if len(tree.Docs) > 1 {
 		d.failAt(tree.Docs[1].Body, "a sites file is one document", "take out the line ---")
 	}
@@ -359,7 +382,7 @@ func (d *decoder) file(f *File, n ast.Node) {
 	var sitesNode ast.Node
 	for _, e := range top {
 		switch e.key {
-		case "incidents", "notify", "heartbeat", "retention", "schedule", "public_url", "replay_url":
+		case "public_url", "replay_url":
 			if !null(e.value) {
 				f.later = append(f.later, e.key)
 			}
@@ -571,7 +594,6 @@ func (d *decoder) site(f *File, at entry) {
 						case "url":
 							addr = k.value
 						case "contact":
-							f.addLater("contact of a mirror")
 							for _, c := range d.list(k.value) {
 								contacts = append(contacts, d.secret(c, "contact"))
 							}
@@ -708,7 +730,15 @@ func (d *decoder) incidents(in *Incidents, n ast.Node) {
 		var err error
 		switch k.key {
 		case "down_after":
-			in.DownAfter, err = ParseCount(d.value(k.value, k.key), 1, 1000)
+			v := d.value(k.value, k.key)
+			if in.DownAfter, err = ParseCount(v, 1, 1000); err != nil && strings.Trim(v, "0123456789") != "" {
+				// "30m": so long, over two runs at least.
+				if in.DownFor, err = ParseDuration(v); err == nil && in.DownFor > 0 {
+					in.DownAfter = 1 << 30
+				} else {
+					err = bad("a number of runs from 1 to 1000, or a time like 30m", "%q cannot be used", v)
+				}
+			}
 		case "up_after":
 			in.UpAfter, err = ParseCount(d.value(k.value, k.key), 1, 1000)
 		case "remind":
