@@ -25,7 +25,7 @@ func acceptDatetime(v string) (time.Time, error) {
 
 // timeGate leads from a URL to its memento nearest the time asked for (RFC 7089 4.1, pattern 2.1).
 func (h *Handler) timeGate(w http.ResponseWriter, r *http.Request, raw string) {
-	u, ok := repair(raw)
+	u, ok := Repair(raw)
 	if !ok {
 		h.problem(w, r, http.StatusBadRequest, "This is no web address.", "")
 		return
@@ -120,7 +120,7 @@ type around struct {
 // timeMap lists the mementos of a URL: link (RFC 7089 5), json or cdxj.
 func (h *Handler) timeMap(w http.ResponseWriter, r *http.Request, s string) {
 	form, raw, _ := strings.Cut(s, "/")
-	u, ok := repair(raw)
+	u, ok := Repair(raw)
 	if !ok || form != "link" && form != "json" && form != "cdxj" {
 		h.problem(w, r, http.StatusBadRequest, "A TimeMap is asked for as /web/timemap/link/URL, /web/timemap/json/URL or /web/timemap/cdxj/URL.", "")
 		return

@@ -114,7 +114,7 @@ const maxListed = 1000
 
 // list shows all captures of a URL by day, newest first, and the snapshots of the article over all mirrors.
 func (h *Handler) list(w http.ResponseWriter, r *http.Request, raw string) {
-	u, ok := repair(raw)
+	u, ok := Repair(raw)
 	if !ok {
 		h.problem(w, r, http.StatusBadRequest, "This is no web address.", "")
 		return

@@ -171,7 +171,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // ask leads from the form of the index page to the list of captures.
 func (h *Handler) ask(w http.ResponseWriter, r *http.Request) {
-	u, ok := repair(r.URL.Query().Get("url"))
+	u, ok := Repair(r.URL.Query().Get("url"))
 	if !ok {
 		h.problem(w, r, http.StatusBadRequest, "This is no web address.", "")
 		return
@@ -185,8 +185,9 @@ func redirect(w http.ResponseWriter, status int, to string) {
 	w.WriteHeader(status)
 }
 
-// repair makes the URL part of an address what it was: clients collapse "//", escape all of it, or leave the scheme out.
-func repair(raw string) (string, bool) {
+// Repair makes the URL part of an address what it was, an absolute http or https URL: clients collapse "//", escape all of it,
+// or leave the scheme out. ok is false when it is none.
+func Repair(raw string) (string, bool) {
 	if raw == "" || strings.IndexByte(raw, 0) >= 0 {
 		return "", false
 	}
@@ -263,7 +264,7 @@ func parseMemento(s string) (a address, ok bool, err error) {
 	if a.at, good = parseDigits(digits); !good {
 		return a, true, errAddress
 	}
-	if a.url, good = repair(raw); !good {
+	if a.url, good = Repair(raw); !good {
 		return a, true, errAddress
 	}
 	return a, true, nil
@@ -331,4 +332,12 @@ func (h *Handler) origin(r *http.Request) string {
 		return h.cfg.URL
 	}
 	return "http://" + r.Host
+}
+
+// Path is the address of a URL at a time on the replay's origin: 4 to 14 or 17 digits, or "" for its TimeGate.
+func Path(digits, u string) string {
+	if digits != "" {
+		digits += "/"
+	}
+	return "/web/" + digits + quoteURL(u)
 }

@@ -265,7 +265,7 @@ func parseShot(s string) (a address, id survey.RecordID, ok bool) {
 		return a, "", false
 	}
 	a.digits, a.raw = digits, raw
-	a.url, ok = repair(raw)
+	a.url, ok = Repair(raw)
 	return a, longID(rest), ok
 }
 

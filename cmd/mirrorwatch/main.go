@@ -82,8 +82,8 @@ func newApp(w *world) *cli.App {
 		CommandNotFound:           nil,
 		Suggest:                   false,
 		Commands: []*cli.Command{
-			checkCommand(w), reportCommand(w), restoreCommand(w), listCommand(w), verifyCommand(w), sitesCommand(w),
-			demoCommand(w), versionCommand(w),
+			checkCommand(w), reportCommand(w), restoreCommand(w), listCommand(w), rejudgeCommand(w), verifyCommand(w), sitesCommand(w),
+			serveCommand(w), findCommand(w), demoCommand(w), versionCommand(w),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 //	world                 starts the demo's servers; sets ARTICLE, CA_FILE, PIN_PRIMARY, PIN_MIRROR, PIN_ALTERED, PIN_DENIED, PINS
 //	jsonpath FILE PATH WANT   compares one value of a JSON file, keys and indexes joined by dots
 //	warcs DIR             npm's warcio and gzip read every WARC of the data folder and count what verify counts
+//	ports VAR...          sets each variable to a free port
+//	fetch FILE URL [HOST] gets a URL into FILE: status, header, body; redirects are not followed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
@@ -42,7 +44,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": statusCmd, "world": worldCmd, "jsonpath": jsonpathCmd, "warcs": warcsCmd, "lockdata": lockCmd,
+			"status": statusCmd, "world": worldCmd, "jsonpath": jsonpathCmd, "warcs": warcsCmd, "lockdata": lockCmd, "ports": portsCmd, "fetch": fetchCmd,
 		},
 		UpdateScripts: *update,
 	})
