@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mirrorwatch/crawler/compare"
@@ -21,8 +22,8 @@ type Evidence interface {
 }
 
 // Rejudge judges a recorded check again under the rules, from the inputs its record names and nothing else. Under the rules
-// of then it comes to the verdicts of then. The second result lists the inputs that are gone; with any of them missing
-// there is no judgement, and the verdicts of the record are all that can be said (Judgement.Verdicts is nil).
+// of then it comes to the verdicts of then. The second result lists the inputs that are gone; with any of them missing no
+// verdict can be made again, and all of them are undetermined for that reason.
 func Rejudge(ctx context.Context, rec CheckRecord, ev Evidence, rules *compare.Rules) (compare.Judgement, []string, error) {
 	j := rejudger{ctx: ctx, ev: ev, hosts: rec.Site.Hosts(), pages: map[survey.RecordID]*storedPage{}}
 	c := compare.Case{Site: rec.Site, Article: survey.Article{Site: rec.Check.Site, URL: rec.Check.URL}, Rules: rules,
@@ -66,8 +67,17 @@ func Rejudge(ctx context.Context, rec CheckRecord, ev Evidence, rules *compare.R
 		c.Archived = append(c.Archived, compare.Version{Mirror: in.Mirror, Snapshot: in.Snapshot, At: in.At, Page: p.page,
 			Payload: in.Capture.Payload, Admissible: in.Admissible})
 	}
-	if j.err != nil || len(j.missing) > 0 {
-		return compare.Judgement{}, j.missing, j.err
+	if j.err != nil {
+		return compare.Judgement{}, nil, j.err
+	}
+	if len(j.missing) > 0 {
+		gone := compare.Judgement{Verdicts: make([]survey.Verdict, len(c.Views))}
+		for i := range gone.Verdicts {
+			gone.Verdicts[i] = survey.Verdict{State: survey.Unknown, Verdict: survey.Undetermined, PageClass: survey.ClassUnknown, Confidence: survey.Low,
+				Reasons: []string{survey.ReasonPruned, "What this verdict rested on is no longer in the archive: " + strings.Join(j.missing, ", ") + "."},
+				Matched: []survey.Match{}, Changes: []survey.Change{}}
+		}
+		return gone, j.missing, nil
 	}
 	return judge(c), nil, nil
 }
@@ -145,6 +155,3 @@ func (in Inputs) earlier() func(survey.Host, string) []time.Time {
 		return nil
 	}
 }
-
-// Missing is the reason that stands beside an old verdict that could not be made again.
-const Missing = "evidence pruned"
