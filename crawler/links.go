@@ -98,7 +98,7 @@ func (r *run) checkLinks(ctx context.Context, sp SitePlan, a survey.Article, sea
 			continue
 		}
 		jobs = append(jobs, requisiteJobs(sp, s)...)
-		if sp.Settings.Links != "none" {
+		if sp.Settings.Links == "page" { // the whole site is crawled apart
 			jobs = append(jobs, pageJobs(sp, a, s, referencePage(seats, j, s), deadNames(seats, s))...)
 		}
 	}
@@ -497,12 +497,7 @@ func (job *linkJob) judge(sp SitePlan, now time.Time) {
 		res.Status = survey.Ptr(a.status)
 	}
 	res.State = linkState(a)
-	for _, rule := range sp.LinkRules {
-		if state := rule.Status[a.status]; state != "" && res.State != LinkNotJudged && (rule.Match.MatchString(job.target) || rule.Match.MatchString(job.address)) {
-			res.State = state
-			break
-		}
-	}
+	res.State = ruled(sp.LinkRules, a.status, res.State, job.target, job.address)
 	if k := job.known; k != nil && k.State == res.State {
 		res.FirstSeen = k.FirstSeen
 	}
@@ -510,6 +505,19 @@ func (job *linkJob) judge(sp SitePlan, now time.Time) {
 		res.FirstSeen = first
 	}
 	job.result = res
+}
+
+// ruled is the state that the first fitting rule gives, else the state itself. What was not judged is not ruled upon.
+func ruled(rules []LinkRule, status int, state string, addresses ...string) string {
+	if state == LinkNotJudged || status == 0 {
+		return state
+	}
+	for _, rule := range rules {
+		if s := rule.Status[status]; s != "" && slices.ContainsFunc(addresses, rule.Match.MatchString) {
+			return s
+		}
+	}
+	return state
 }
 
 func linkState(a *linkAnswer) string {
@@ -633,4 +641,35 @@ func addResult(l *survey.Link, res survey.LinkResult) {
 		}
 	}
 	l.Results = append(l.Results, res)
+}
+
+// merged joins two lists of links, each target once.
+func merged(a, b []survey.Link) []survey.Link {
+	if len(a) == 0 {
+		return b
+	}
+	at := map[string]int{}
+	out := slices.Clone(a)
+	for i, l := range out {
+		at[l.Target] = i
+	}
+	for _, l := range b {
+		i, ok := at[l.Target]
+		if !ok {
+			out = append(out, l)
+			continue
+		}
+		n := out[i]
+		n.Results = slices.Clone(n.Results)
+		for _, res := range l.Results {
+			addResult(&n, res)
+		}
+		for _, p := range l.Parents {
+			if len(n.Parents) < maxParents && !slices.Contains(n.Parents, p) {
+				n.Parents = append(slices.Clone(n.Parents), p)
+			}
+		}
+		out[i] = n
+	}
+	return out
 }

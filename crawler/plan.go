@@ -70,13 +70,17 @@ type SitePlan struct {
 	Newest   int
 	// LinkRules say how a status of matching links is taken; the first that fits holds.
 	LinkRules []LinkRule
+	// State is a folder of the site's own in which a crawl keeps its state, to go on after an interruption; it is removed
+	// when the crawl is complete. Empty: a folder for temporary files, and no going on.
+	State string
 	// Baseline holds the broken links that are known; nil: none.
 	Baseline *Baseline
 	// Transport gives the transport of a vantage; it is asked once per vantage and run.
 	Transport func(v survey.Vantage) (http.RoundTripper, error)
 
-	published arrivals // by article, from feeds
-	expected  []string // articles that feeds and sitemaps name
+	published arrivals      // by article, from feeds
+	expected  []string      // articles that feeds and sitemaps name
+	crawled   []survey.Link // what a crawl of the site found, for history
 }
 
 // PathRule maps an article's path on the primary to its path on one mirror (on all when Mirror is empty).
@@ -98,7 +102,7 @@ type Settings struct {
 	RequisitesEvery time.Duration // an unchanged page's requisites are fetched again after this; 24 h
 	Media           string        // none, head, all; head
 	IgnoreRobots    bool
-	Links           string        // none: requisites only; page: the links of each article too; page
+	Links           string        // none: requisites only; page: the links of each article too; site: the whole site; page
 	LinksEvery      time.Duration // a link that was found to work is asked for again after this; 24 h
 	External        bool          // links to hosts outside the mirror set too
 }

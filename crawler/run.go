@@ -87,6 +87,19 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 			return report, err
 		}
 	}
+	for i := range plan.Sites {
+		sp := &plan.Sites[i]
+		if sp.Settings.Links != "site" || r.stopped() {
+			continue
+		}
+		links, crawls, err := r.crawlSite(ctx, *sp)
+		if err != nil {
+			return report, err
+		}
+		sp.crawled = links
+		report.Links = append(report.Links, links...)
+		report.Crawls = append(report.Crawls, crawls...)
+	}
 	checks, err := r.checks(ctx, plan)
 	seen := map[string]bool{}
 	for _, d := range checks {
@@ -101,7 +114,7 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 			}
 		}
 	}
-	report.Links = r.links.report()
+	report.Links = merged(report.Links, r.links.report())
 	for _, sp := range plan.Sites {
 		report.Sync = append(report.Sync, completeness(sp, report.Articles)...)
 	}
@@ -214,6 +227,9 @@ func (r *run) checks(ctx context.Context, plan Plan) ([]*Done, error) {
 		wg.Go(func() {
 			for i := range next {
 				d, err := r.check(ctx, jobs[i].sp, jobs[i].a)
+				if i == 0 || jobs[i-1].sp.Site.Name != jobs[i].sp.Site.Name {
+					d.Links = merged(jobs[i].sp.crawled, d.Links) // history takes links with a check
+				}
 				if err == nil {
 					err = r.finish(ctx, d)
 				}

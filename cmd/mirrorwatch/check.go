@@ -74,10 +74,11 @@ type job struct {
 	nextDue  *time.Time
 	started  time.Time
 	open     *data // while run is under way
+	single   bool  // URLs were given: what the sites file names beside them is not looked at
 }
 
 func newJob(c *cli.Context, w *world) (*job, error) {
-	j := &job{quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), log: logger(c, w.stderr), started: w.now()}
+	j := &job{single: c.NArg() > 0, quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), log: logger(c, w.stderr), started: w.now()}
 	var err error
 	if j.file, err = loadSites(c, w); err != nil {
 		return nil, err
@@ -94,6 +95,10 @@ func newJob(c *cli.Context, w *world) (*job, error) {
 		return nil, err
 	}
 	j.dir = dataFolder(c, w, j.file)
+	for i := range j.plan.Sites {
+		sp := &j.plan.Sites[i]
+		sp.State = filepath.Join(j.dir, "crawl", url.PathEscape(sp.Site.Name))
+	}
 	j.rules = compare.DefaultRules()
 	for _, name := range j.settings.RuleFiles {
 		b, err := os.ReadFile(name)
@@ -477,7 +482,8 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 			}
 		}),
 		Done: func(ctx context.Context, d crawler.Done) error {
-			return j.open.history.SaveCheck(ctx, history.SavedCheck{Run: run.ID, At: d.At, Check: d.Check, Snapshots: d.Snapshots, Links: d.Links, Candidates: d.Candidates})
+			return j.open.history.SaveCheck(ctx, history.SavedCheck{Run: run.ID, At: d.At, Check: d.Check, Snapshots: d.Snapshots, Links: d.Links, Candidates: d.Candidates,
+				Maintenance: j.inMaintenance(d.Check, d.At)})
 		},
 	}
 	if j.settings.Delay == 0 {
@@ -492,6 +498,9 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if err := j.open.history.FinishRun(ctx, doc.Run, doc.Summary); err != nil {
 		return err
 	}
+	if err := j.afterRun(ctx, w, &doc); err != nil {
+		return err
+	}
 	page, err := publish(ctx, j.open, w.now(), time.Time{})
 	if err != nil {
 		return err
@@ -499,7 +508,31 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if err := j.print(w, doc, page); err != nil {
 		return err
 	}
+	for _, c := range doc.Crawls {
+		if !j.quiet {
+			fmt.Fprintln(w.stderr, visible(crawlLine(c)))
+		}
+	}
 	return j.outcome(w, doc)
+}
+
+// crawlLine says in one line what a crawl found on a mirror.
+func crawlLine(c survey.Crawl) string {
+	s := fmt.Sprintf("%s on %s: %d addresses, %d pages", c.Site, c.Mirror, c.URLs, c.Pages)
+	if n := c.Equal + c.ByText + c.Differ; n > 0 {
+		s += fmt.Sprintf(", %d equal, %d by text, %d differ", c.Equal, c.ByText, c.Differ)
+	}
+	s += fmt.Sprintf("; %d broken, %d not judged", c.Broken, c.NotJudged)
+	if n := len(c.Hygiene); n > 0 {
+		s += fmt.Sprintf(", %d lead away or are insecure", n)
+	}
+	if len(c.Traps) > 0 {
+		s += "; endless, left: " + strings.Join(c.Traps, " ")
+	}
+	if !c.Complete {
+		s += "; cut short, the next run goes on"
+	}
+	return s
 }
 
 // vantages are those of the plan as they may be recorded: without the proxies' credentials.

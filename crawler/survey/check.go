@@ -203,6 +203,7 @@ type Report struct {
 	Links      []Link            `json:"links"`
 	Candidates []CandidateMirror `json:"candidates"`
 	Sync       []Sync            `json:"sync,omitempty"`
+	Crawls     []Crawl           `json:"crawls,omitempty"`
 	Summary    Summary           `json:"summary"`
 }
 
@@ -216,6 +217,26 @@ type Sync struct {
 	Present  int      `json:"present"`
 	Missing  []string `json:"missing"`
 	WorstLag *Lag     `json:"worst_lag"`
+}
+
+// Crawl says what a crawl of a whole site found on one of its mirrors. On the primary Equal, ByText and Differ are zero.
+type Crawl struct {
+	Site     string `json:"site"`
+	Mirror   Host   `json:"mirror"`
+	Vantage  string `json:"vantage"`
+	Complete bool   `json:"complete"` // false: interrupted or over a bound; the next run goes on
+	URLs     int    `json:"urls"`
+	Pages    int    `json:"pages"`
+	// Equal answers are the primary's but for the mirror set's hosts, ByText ones say the same, Differ ones do not.
+	Equal     int `json:"equal"`
+	ByText    int `json:"by_text"`
+	Differ    int `json:"differ"`
+	Broken    int `json:"broken"`
+	NotJudged int `json:"not_judged"`
+	// Hygiene holds each kind and URL once, at most 100 of a kind.
+	Hygiene []Hygiene `json:"hygiene"`
+	// Traps are the endless rows of addresses that were left, numbers written as 0.
+	Traps []string `json:"traps"`
 }
 
 // Summary counts mirrors by their worst vantage that is not void.
