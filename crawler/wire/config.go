@@ -201,7 +201,7 @@ func hostName(host string) string {
 func asciiHost(host string) string {
 	for i := 0; i < len(host); i++ {
 		if host[i] >= 0x80 {
-			if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+			if ascii, err := idna.Lookup.ToASCII(strings.ToLower(host)); err == nil {
 				return ascii
 			}
 			break
