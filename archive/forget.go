@@ -21,8 +21,8 @@ import (
 	"mirrorwatch/crawler/survey"
 )
 
-// noteTombstone is the schema of the note that says what was taken down and why; it is never pruned.
-const noteTombstone survey.NoteKind = "mirrorwatch/tombstone/1"
+// NoteTombstone is the schema of the note that says what was taken down and why; it is never pruned.
+const NoteTombstone survey.NoteKind = "mirrorwatch/tombstone/1"
 
 // Tombstone stands for records that were taken out of the archive.
 type Tombstone struct {
@@ -45,7 +45,7 @@ func (e *ReferencedError) Error() string {
 // pages. A tombstone with the reason is made durable first; a crash in between leaves records that a second Forget takes
 // out. Files are written again without the records, whole or not at all; nothing of them is kept aside.
 func (a *Archive) Forget(ctx context.Context, urls []string, reason string) (Tombstone, error) {
-	t := Tombstone{Schema: noteTombstone, URLs: urls, Reason: reason, At: a.opt.Now().UTC(), Records: []survey.RecordID{}}
+	t := Tombstone{Schema: NoteTombstone, URLs: urls, Reason: reason, At: a.opt.Now().UTC(), Records: []survey.RecordID{}}
 	if a.opt.ReadOnly {
 		return t, ErrReadOnly
 	}
@@ -119,7 +119,7 @@ func (a *Archive) Forget(ctx context.Context, urls []string, reason string) (Tom
 	if err != nil {
 		return t, err
 	}
-	if _, err := a.Note(ctx, survey.Note{Kind: noteTombstone, URI: "urn:mirrorwatch:tombstone", Date: t.At, Body: body}); err != nil {
+	if _, err := a.Note(ctx, survey.Note{Kind: NoteTombstone, URI: "urn:mirrorwatch:tombstone", Date: t.At, Body: body}); err != nil {
 		return t, err
 	}
 	if err := a.Commit(ctx); err != nil {

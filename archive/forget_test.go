@@ -34,7 +34,7 @@ func TestForget(t *testing.T) {
 		t.Errorf("%+v %v", m, err)
 	}
 	reasons := 0
-	if err := r.Notes(t.Context(), noteTombstone, func(n survey.Note, _ survey.Capture) error {
+	if err := r.Notes(t.Context(), NoteTombstone, func(n survey.Note, _ survey.Capture) error {
 		if strings.Contains(string(n.Body), "court order 1") {
 			reasons++
 		}

@@ -110,6 +110,19 @@ func (a *Archive) note(l *cdxj.Line) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(rec.Block, maxNote))
 }
 
+// ReadNote reads the body of a note that Notes gave.
+func (a *Archive) ReadNote(ctx context.Context, c survey.Capture) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, rec, err := a.record(c.File, c.Offset, c.Length, string(c.RecordID))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(rec.Block, maxNote))
+}
+
 // Notes calls yield for every note of the kind, oldest file first, until it returns an error.
 func (a *Archive) Notes(ctx context.Context, kind survey.NoteKind, yield func(survey.Note, survey.Capture) error) error {
 	x, err := a.index.view(ctx)

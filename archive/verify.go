@@ -76,6 +76,7 @@ const (
 	FoundRevisitChain  = "revisit-of-revisit"
 	FoundSnapshotRef   = "snapshot-reference"
 	FoundDuplicateID   = "duplicate-id"
+	FoundHistoryRef    = "history-reference" // archive and history do not name the same snapshots
 )
 
 // OK reports whether nothing is damaged.
@@ -135,6 +136,16 @@ func Verify(ctx context.Context, dir string, opt VerifyOptions) (VerifyReport, e
 		return cmp.Or(cmp.Compare(x.File, y.File), cmp.Compare(x.Offset, y.Offset), cmp.Compare(x.Kind, y.Kind))
 	})
 	return v.report, err
+}
+
+// Add enters findings of somebody who looked further.
+func (r *VerifyReport) Add(found ...VerifyFinding) {
+	for _, f := range found {
+		if !f.Remark {
+			r.Damaged++
+		}
+		r.Findings = append(r.Findings, f)
+	}
 }
 
 func (v *verifier) find(f VerifyFinding) {
@@ -389,7 +400,7 @@ func (v *verifier) record(name, rel string, rec *warc.Record) (checked, error) {
 				}
 			}
 		case "":
-		case noteTombstone:
+		case NoteTombstone:
 			var t Tombstone
 			if body, err := io.ReadAll(io.LimitReader(rec.Block, maxNote)); err == nil && json.Unmarshal(body, &t) == nil {
 				c.tombs = t.Records

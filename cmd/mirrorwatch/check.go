@@ -35,6 +35,7 @@ func checkCommand(w *world) *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "sites", Usage: "the sites `FILE` (default " + defaultSites + ", when it exists)"},
 		&cli.StringSliceFlag{Name: "site", Usage: "check only the site of this `NAME`; repeatable"},
+		&cli.BoolFlag{Name: "trust-imports", Usage: "let imported pages be references"},
 		dataFlag(),
 	}
 	flags = append(flags, settingFlags()...)
@@ -69,16 +70,18 @@ type job struct {
 	rules    *compare.Rules
 	quiet    bool
 	verbose  bool
-	log      *slog.Logger
-	notices  []string
-	nextDue  *time.Time
-	started  time.Time
-	open     *data // while run is under way
-	single   bool  // URLs were given: what the sites file names beside them is not looked at
+
+	trustImports bool
+	log          *slog.Logger
+	notices      []string
+	nextDue      *time.Time
+	started      time.Time
+	open         *data // while run is under way
+	single       bool  // URLs were given: what the sites file names beside them is not looked at
 }
 
 func newJob(c *cli.Context, w *world) (*job, error) {
-	j := &job{single: c.NArg() > 0, quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), log: logger(c, w.stderr), started: w.now()}
+	j := &job{single: c.NArg() > 0, quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), trustImports: c.Bool("trust-imports"), log: logger(c, w.stderr), started: w.now()}
 	var err error
 	if j.file, err = loadSites(c, w); err != nil {
 		return nil, err
@@ -452,7 +455,10 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if j.file != nil {
 		operator = j.file.Operator
 	}
-	j.open, err = openToWrite(j.dir, archive.Options{Tool: run.Tool, Run: run.ID, Operator: operator, UserAgent: userAgent(j.settings, j.file),
+	if err := guardSpace(j.dir, j.file); err != nil {
+		return err
+	}
+	j.open, err = openToWrite(j.dir, archive.Options{Epoch: j.epoch(), Tool: run.Tool, Run: run.ID, Operator: operator, UserAgent: userAgent(j.settings, j.file),
 		Now: w.now, Wait: j.settings.Wait, Log: j.log})
 	if err != nil {
 		return err
@@ -461,7 +467,8 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 
 	ctx, stop, release := newStopper(ctx, j.settings.Grace, j.settings.MaxTime, func(s string) { fmt.Fprintln(w.stderr, s) })
 	defer release()
-	if err := j.open.history.BeginRun(ctx, run); err != nil {
+	j.open.trustImports = j.trustImports
+	if err := j.open.beginRun(ctx, run); err != nil {
 		return err
 	}
 	articles, visits := 0, 0
@@ -482,7 +489,7 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 			}
 		}),
 		Done: func(ctx context.Context, d crawler.Done) error {
-			return j.open.history.SaveCheck(ctx, history.SavedCheck{Run: run.ID, At: d.At, Check: d.Check, Snapshots: d.Snapshots, Links: d.Links, Candidates: d.Candidates,
+			return j.open.saveCheck(ctx, history.SavedCheck{Run: run.ID, At: d.At, Check: d.Check, Snapshots: d.Snapshots, Links: d.Links, Candidates: d.Candidates,
 				Maintenance: j.inMaintenance(d.Check, d.At)})
 		},
 	}
@@ -495,7 +502,7 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := j.open.history.FinishRun(ctx, doc.Run, doc.Summary); err != nil {
+	if err := j.open.finishRun(ctx, doc.Run, doc.Summary); err != nil {
 		return err
 	}
 	if err := j.afterRun(ctx, w, &doc); err != nil {
@@ -533,6 +540,14 @@ func crawlLine(c survey.Crawl) string {
 		s += "; cut short, the next run goes on"
 	}
 	return s
+}
+
+// epoch is retention.epoch of the sites file, "" the default.
+func (j *job) epoch() string {
+	if j.file == nil {
+		return ""
+	}
+	return j.file.Retention.Epoch
 }
 
 // vantages are those of the plan as they may be recorded: without the proxies' credentials.

@@ -27,7 +27,12 @@ type data struct {
 	dir     string
 	archive *archive.Archive
 	history *history.DB
+	// trustImports lets imported pages be references, as versions seen at the time their records say.
+	trustImports bool
 }
+
+// historyFile is the history's name in the data folder.
+const historyFile = "history.db"
 
 // openToWrite opens the folder for a run: it is made when it does not exist, locked, and recovered when the last run was
 // killed.
@@ -36,11 +41,15 @@ func openToWrite(dir string, opt archive.Options) (*data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening data folder %q: %w", dir, err)
 	}
-	h, err := history.Open(filepath.Join(dir, "history.db"), history.Options{Log: opt.Log})
+	h, err := history.Open(filepath.Join(dir, historyFile), history.Options{Log: opt.Log})
 	if err != nil {
 		return nil, errors.Join(newerHistory(err), a.Close())
 	}
-	return &data{dir: dir, archive: a, history: h}, nil
+	d := &data{dir: dir, archive: a, history: h}
+	if err := d.reconcile(context.Background()); err != nil {
+		return nil, errors.Join(fmt.Errorf("telling history what a killed run archived: %w", err), d.close())
+	}
+	return d, nil
 }
 
 // openToRead opens the folder without a lock and writes nothing.
@@ -52,7 +61,7 @@ func openToRead(dir string, log *slog.Logger) (*data, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening data folder %q: %w", dir, err)
 	}
-	h, err := history.Open(filepath.Join(dir, "history.db"), history.Options{ReadOnly: true, Log: log})
+	h, err := history.Open(filepath.Join(dir, historyFile), history.Options{ReadOnly: true, Log: log})
 	if err != nil {
 		return nil, errors.Join(newerHistory(err), a.Close())
 	}
@@ -138,6 +147,13 @@ func (m memory) Versions(ctx context.Context, a survey.Article, limit int) ([]cr
 		}
 		seen[row.Payload] = true
 		out = append(out, crawler.Version{Snapshot: snap, Admissible: true})
+	}
+	if len(out) < limit {
+		imported, err := m.importedVersions(ctx, a, limit-len(out))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, imported...)
 	}
 	return out, nil
 }

@@ -82,7 +82,7 @@ func newApp(w *world) *cli.App {
 		CommandNotFound:           nil,
 		Suggest:                   false,
 		Commands: []*cli.Command{
-			checkCommand(w), reportCommand(w), restoreCommand(w), listCommand(w), rejudgeCommand(w), diffCommand(w), verifyCommand(w), sitesCommand(w),
+			checkCommand(w), reportCommand(w), restoreCommand(w), listCommand(w), rejudgeCommand(w), diffCommand(w), verifyCommand(w), repairCommand(w), importCommand(w), exportCommand(w), pruneCommand(w), forgetCommand(w), sitesCommand(w),
 			serveCommand(w), findCommand(w), demoCommand(w), versionCommand(w),
 		},
 		Action: func(c *cli.Context) error {

@@ -52,6 +52,9 @@ func view(ctx context.Context, d *data, doc survey.Report, now, since time.Time)
 	return v, err
 }
 
+// errNoRun says that there is nothing to report.
+var errNoRun = errors.New("writing the report: there is no run yet")
+
 // publish writes DIR/report of the newest run and returns the path of its index.html. Each file is written whole or not at
 // all, index.html last; a file that would not change is left alone. Two commands that publish at once take turns.
 func publish(ctx context.Context, d *data, now, since time.Time) (string, error) {
@@ -69,7 +72,7 @@ func publish(ctx context.Context, d *data, now, since time.Time) (string, error)
 		return "", err
 	}
 	if !ok {
-		return "", errors.New("writing the report: there is no run yet")
+		return "", errNoRun
 	}
 	v, err := view(ctx, d, doc, now, since)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"mirrorwatch/crawler/survey"
 )
 
-var restoreForms = []string{archive.AsTree, archive.AsHTML, archive.AsWARC, archive.AsText, archive.AsMarkdown, archive.AsRaw}
+var restoreForms = []string{archive.AsTree, archive.AsHTML, archive.AsWARC, archive.AsWACZ, archive.AsText, archive.AsMarkdown, archive.AsRaw}
 
 func restoreCommand(w *world) *cli.Command {
 	return &cli.Command{
@@ -62,10 +62,19 @@ func restore(c *cli.Context, w *world) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	row, err := choose(c.Context, d, choice{name: c.Args().First(), at: at, mirror: c.String("mirror"), vantage: c.String("vantage"), any: c.Bool("any")})
-	if err != nil {
-		return err
+	var snap survey.Snapshot
+	ok := false
+	if err == nil {
+		snap, ok, err = d.snapshot(c.Context, row)
+	} else if ours := new(status); errors.As(err, &ours) && ours.code == exitFound && c.String("mirror") == "best" && c.String("vantage") == "" {
+		// No visit of ours: an imported page, perhaps.
+		var aerr error
+		if snap, ok, aerr = assembled(c.Context, d, c.Args().First(), at); aerr != nil {
+			err = aerr
+		} else if ok {
+			row, err = survey.SnapshotRow{Name: snap.Name(), Mirror: snap.Mirror, Time: snap.Time, Verdict: "not judged"}, nil
+		}
 	}
-	snap, ok, err := d.snapshot(c.Context, row)
 	if err != nil {
 		return err
 	}

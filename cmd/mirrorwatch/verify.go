@@ -16,7 +16,7 @@ func verifyCommand(w *world) *cli.Command {
 		Name:  "verify",
 		Usage: "check that the archive is whole: it writes nothing",
 		Description: "Quick looks at names, sizes, order of the indexes and the manifest; full also reads every record: gzip members,\n" +
-			"lengths, digests, indexes in both directions, the targets of revisits.\n\n" + statuses("damage"),
+			"lengths, digests, indexes in both directions, the targets of revisits, and whether archive and history name the same snapshots.\n\n" + statuses("damage"),
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "quick", Usage: "names, sizes and indexes only"},
 			&cli.BoolFlag{Name: "full", Usage: "every record (the default)"},
@@ -45,6 +45,13 @@ func verify(c *cli.Context, w *world) error {
 	res, err := archive.Verify(c.Context, dir, archive.VerifyOptions{Full: !c.Bool("quick")})
 	if err != nil {
 		return err
+	}
+	if res.Full {
+		refs, err := referenceFindings(c.Context, dir)
+		if err != nil {
+			return err
+		}
+		res.Add(refs...)
 	}
 	if format == "json" {
 		enc := json.NewEncoder(w.stdout)
