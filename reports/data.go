@@ -148,7 +148,7 @@ func stamp(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format(time.RFC3339Nano)
+	return t.UTC().Format("2006-01-02T15:04:05.000000Z") // one width: pandas guesses one format for a column
 }
 
 // CSV writes the table checks of one run.

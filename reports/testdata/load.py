@@ -9,7 +9,7 @@ for name, columns in words.groupby("table"):
     dtypes = {c.column: c.dtype for c in columns.itertuples() if c.type != "time"}
     t = pd.read_csv(f"{folder}/{name}.csv", dtype=dtypes)
     for c in times:
-        t[c] = pd.to_datetime(t[c], utc=True, format="ISO8601").astype("datetime64[ns, UTC]")
+        t[c] = pd.to_datetime(t[c], utc=True).astype("datetime64[ns, UTC]")
     for c in columns.itertuples():
         assert str(t[c.column].dtype) == c.dtype, (name, c.column, t[c.column].dtype, c.dtype)
     assert list(t.columns) == list(columns["column"]), (name, list(t.columns))
