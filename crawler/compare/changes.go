@@ -606,7 +606,8 @@ func (m *comparison) kindsOf(rt, ct []token, rp, cp []span, h hunk) []string {
 	if count(r) != count(c) {
 		kinds = append(kinds, kindNegation)
 	}
-	if m.named(m.r, rt, rp, h.r0, h.r1) || m.named(m.c, ct, cp, h.c0, h.c1) {
+	// A run of many words is wording, whoever is named in it.
+	if max(h.r1-h.r0, h.c1-h.c0) <= 5 && (m.named(m.r, rt, rp, h.r0, h.r1) || m.named(m.c, ct, cp, h.c0, h.c1)) {
 		kinds = append(kinds, kindName)
 	}
 	quoted := false

@@ -136,12 +136,15 @@ func (j *judge) classify(v *View, d *document) classification {
 	o := v.Observation
 	f := factsOf(v, d)
 	hits := map[survey.PageClass]string{}
-	refused, product := "", false
+	refused, product, walled := "", false, false
 	for i := range j.rules.rules {
 		r := &j.rules.rules[i]
 		if at, ok := r.fits(f); ok {
 			if r.Outranks {
 				refused = r.ID
+			}
+			if (r.Class == survey.ClassLogin || r.Class == survey.ClassConsent) && r.Where != "text" {
+				walled = true
 			}
 			if r.Class == survey.ClassBlockPage && (r.Where == "header" || r.Where == "host" || r.Where == "url") {
 				product = true
@@ -178,6 +181,12 @@ func (j *judge) classify(v *View, d *document) classification {
 	}
 	if kind, why := j.everyAddress(v, d); kind != "" {
 		hits[kind] = why
+		// Words about logging in or cookies stand in the template of most sites; where any address shows this page they tell
+		// nothing. Forms and addresses do.
+		if !walled {
+			delete(hits, survey.ClassLogin)
+			delete(hits, survey.ClassConsent)
+		}
 	}
 	if v.Page != nil && d.words < sameWorkWords*20 && atRoot(o) {
 		if _, ok := hits[survey.ClassHomePage]; !ok {
@@ -264,8 +273,8 @@ func (j *judge) everyAddress(v *View, d *document) (survey.PageClass, string) {
 		return "", ""
 	}
 	for _, dv := range v.Decoys {
-		if dv.Page == nil || !alikePages(d, j.doc(dv.Page)) {
-			continue
+		if dv.Page == nil || dv.Decoy.Status >= 400 || !alikePages(d, j.doc(dv.Page)) {
+			continue // an honest 404 in the site's template is no sign that any address is answered
 		}
 		if dv.Decoy.Kind == "root" {
 			return survey.ClassHomePage, "it is the same as the mirror's root page"

@@ -392,6 +392,11 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 	meta := metaChanges(r, d)
 	edited := len(t.changes) > 0
 	ver.Changes = append(append([]survey.Change{}, t.changes...), meta...)
+	var beside []survey.Change
+	if !t.truncated && !t.viaVisible && !edited {
+		beside = outside(r, d, v.Second)
+		ver.Changes = append(ver.Changes, beside...)
+	}
 	switch {
 	case t.truncated:
 		ver.Verdict, ver.Kind = survey.Truncated, survey.Ptr(t.truncatedKind)
@@ -404,7 +409,7 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 			ver.Reasons = append(ver.Reasons, "The page says that it was modified after "+ref.label+": an update.")
 		case t.edgeInsertion && onlyInserted(t.changes):
 			ver.Kind = survey.Ptr("edge_insertion")
-		case !edited:
+		case !edited && len(beside) == 0:
 			ver.Kind = survey.Ptr("metadata")
 		}
 		ver.Reasons = append(ver.Reasons, fmt.Sprintf("It is the article, with %d difference(s) from %s: %s.", len(ver.Changes), ref.label, kindList(ver.Changes)))
@@ -424,6 +429,10 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.Reasons = append(ver.Reasons, "The article's text could not be told from its surroundings, so the whole visible text was searched.")
 	} else if t.rescued > 0 || r.words < 80 || t.cRef < 0.7 && !t.truncated {
 		ver.Confidence = survey.Medium
+	}
+	if len(beside) > 0 {
+		ver.Confidence = survey.Low
+		ver.Reasons = append(ver.Reasons, "An edited line stands outside what was taken for the article's text.")
 	}
 	if ver.Verdict == survey.Altered && (!edited || edgesOnly(t.changes)) && otherTemplate(r, d) {
 		ver.Confidence = survey.Low

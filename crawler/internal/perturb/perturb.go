@@ -348,8 +348,15 @@ var rows = []row{
 	}},
 	{"cut 90%", "altered or truncated", nil, cut(.9)},
 	{"teaser", "truncated", nil, func(p *page, rng *rand.Rand, title string) bool {
-		first := p.paras[0]
-		if !cut(.01)(p, rng, title) {
+		first, words, total, kept := p.paras[0], 0, 0, 0
+		for _, n := range p.paras {
+			if words < 45 {
+				first, words = n, words+len(strings.Fields(textOf(n)))
+				kept += len(textOf(n))
+			}
+			total += len(textOf(n))
+		}
+		if !cut(float64(kept-1)/float64(total))(p, rng, title) {
 			return false
 		}
 		first.Parent.InsertBefore(element(atom.P, "Subscribe to continue reading this article."), first.NextSibling)
@@ -567,7 +574,6 @@ func Replace(src []byte, inArticle func(string) bool, title string, paras []stri
 		retitle(p.root, title)
 	}
 	body := p.container()
-	strip(p.root, body, inArticle)
 	first := p.paras[0]
 	at := first
 	for at.Parent != body {
@@ -582,6 +588,7 @@ func Replace(src []byte, inArticle func(string) bool, title string, paras []stri
 		body.RemoveChild(n)
 		n = next
 	}
+	strip(p.root, nil, inArticle)
 	return render(p.root)
 }
 
@@ -593,7 +600,7 @@ func strip(root, keep *html.Node, inArticle func(string) bool) {
 			continue
 		}
 		switch n.DataAtom {
-		case atom.Figure:
+		case atom.Figure, atom.Time:
 			gone = append(gone, n)
 			continue
 		case atom.P, atom.H2, atom.H3, atom.Li, atom.Div, atom.Section, atom.Span:
