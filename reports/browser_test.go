@@ -336,3 +336,42 @@ func TestPageSize(t *testing.T) {
 		t.Errorf("files %q", names[1490:])
 	}
 }
+
+// BenchmarkFiles renders a large report folder: 500 articles on 8 mirrors, 5,000 snapshots, 2,000 state changes. Reading them
+// out of a history of a million observations is BenchmarkReport of archive/history; together they are `report`.
+func BenchmarkFiles(b *testing.B) {
+	r := sampleReport(sampleFindings())
+	one := r.Articles[0]
+	r.Articles = nil
+	for n := range 500 {
+		c := one
+		c.URL = fmt.Sprintf("https://www.presstv.com/Detail/2016/08/10/%d/Syria-talks-Aleppo", 480000+n)
+		r.Articles = append(r.Articles, c)
+	}
+	v := sampleView(r)
+	for n := len(v.Snapshots); n < 5000; n++ {
+		s := v.Snapshots[n%4]
+		s.Article, s.Time = r.Articles[n%500].URL, t0.Add(time.Duration(-n)*time.Hour)
+		v.Snapshots = append(v.Snapshots, s)
+	}
+	for n := len(v.States); n < 2000; n++ {
+		s := v.States[n%4]
+		s.Article, s.First = r.Articles[n%500].URL, t0.Add(time.Duration(-n)*time.Hour)
+		v.States = append(v.States, s)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		var out bytes.Buffer
+		files, size := 0, 0
+		for f := range Files(v) {
+			out.Reset()
+			if err := f.Write(&out); err != nil {
+				b.Fatal(err)
+			}
+			files++
+			size += out.Len()
+		}
+		b.ReportMetric(float64(files), "files")
+		b.ReportMetric(float64(size)/1e6, "MB")
+	}
+}
