@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,8 +23,7 @@ import (
 )
 
 const (
-	maxFile  = 4 << 20
-	maxDepth = 32
+	maxFile = 1 << 20
 )
 
 // Error is one mistake in a sites file: where it is and how to mend it. Line and Column count from 1, in runes.
@@ -207,6 +207,7 @@ func Parse(name string, src []byte, getenv func(string) string) (f *File, err er
 			f, err = nil, e
 		}
 	}()
+	d.bounded()
 	tree, perr := parser.ParseBytes(bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")), 0)
 	if perr != nil {
 		var ye yaml.Error
@@ -231,9 +232,18 @@ type decoder struct {
 	name   string
 	lines  []string
 	getenv func(string) string
+	// expanded holds the values that came from the environment, with the names they came by: no message may quote one.
+	expanded map[string]string
 }
 
 func (d *decoder) fail(line, col int, problem, hint string) {
+	for v, name := range d.expanded {
+		for _, form := range []string{strconv.Quote(v), v} {
+			if form != v || len(v) >= 4 {
+				problem, hint = strings.ReplaceAll(problem, form, name), strings.ReplaceAll(hint, form, name)
+			}
+		}
+	}
 	e := &Error{File: d.name, Line: max(line, 1), Column: max(col, 1), Problem: problem, Hint: hint}
 	if e.Line <= len(d.lines) {
 		// Passwords in URLs are hidden at equal length, so that the caret keeps its place.
@@ -260,10 +270,35 @@ func (d *decoder) check(n ast.Node, err error) {
 		return
 	}
 	var ve *ValueError
+	problem, hint := err.Error(), ""
 	if errors.As(err, &ve) {
-		d.failAt(n, ve.Problem, ve.Want)
+		problem, hint = ve.Problem, ve.Want
 	}
-	d.failAt(n, err.Error(), "")
+	if name := d.expands(n); name != "" {
+		// What a variable holds may be secret, and a problem can quote any part of it.
+		problem = "the value of " + name + " cannot be used here"
+		if strings.HasPrefix(hint, "did you mean") {
+			hint = ""
+		}
+	}
+	d.failAt(n, problem, hint)
+}
+
+// expands returns the first ${NAME} in a scalar, empty when it has none.
+func (d *decoder) expands(n ast.Node) string {
+	text := ""
+	switch n := n.(type) {
+	case *ast.StringNode:
+		text = n.Value
+	case *ast.LiteralNode:
+		text = n.Value.Value
+	}
+	for _, m := range variable.FindAllString(text, -1) {
+		if m != "$$" {
+			return m
+		}
+	}
+	return ""
 }
 
 type entry struct {
@@ -334,6 +369,10 @@ func (d *decoder) value(n ast.Node, what string) string {
 		if v == "" {
 			d.failAt(n, "environment variable "+m[2:len(m)-1]+" is not set", "set it, or write $$ for a dollar sign")
 		}
+		if d.expanded == nil {
+			d.expanded = map[string]string{}
+		}
+		d.expanded[v] = m
 		return v
 	})
 }
@@ -436,6 +475,9 @@ func (d *decoder) file(f *File, n ast.Node) {
 	}
 	if null(sitesNode) {
 		d.failAt(n, "no sites are given", "sites: {NAME: {primary: https://www.example.org, articles: [/story]}}")
+	}
+	if len(d.entries(sitesNode, "sites")) == 0 {
+		d.failAt(sitesNode, "no sites are given", "sites: {NAME: {primary: https://www.example.org, articles: [/story]}}")
 	}
 	for _, e := range d.entries(sitesNode, "sites") {
 		d.check(e.node, checkName("site", e.key))
@@ -837,12 +879,6 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
-}
-
-func (f *File) addLater(key string) {
-	if !contains(f.later, key) {
-		f.later = append(f.later, key)
-	}
 }
 
 // Later returns the keys that were given and checked but that nothing acts on yet.

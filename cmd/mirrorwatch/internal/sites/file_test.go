@@ -2,6 +2,7 @@ package sites
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -88,7 +89,21 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// FuzzLoad starts from short files: the fuzzing engine spends up to a minute on making one long input shorter, and runs
+// nothing else meanwhile (-fuzzminimizetime=1x avoids that).
 func FuzzLoad(f *testing.F) {
-	f.Add([]byte(whole))
+	names, err := filepath.Glob(filepath.Join("testdata", "mistakes", "*.yaml"))
+	if err != nil || len(names) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, name := range names {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		if len(src) < 500 {
+			f.Add(src)
+		}
+	}
 	f.Fuzz(func(t *testing.T, src []byte) { _, _ = Parse("m.yaml", src, env) })
 }
