@@ -55,10 +55,10 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .
 {{end}}</div></body></html>
 {{end}}
 {{define "banner"}}<mirrorwatch-banner role="complementary" aria-label="About this archived page"><template shadowrootmode="open"><style>
-:host{all:initial;position:fixed;z-index:2147483647;left:0;right:0;bottom:0}
+:host{all:initial!important;display:block!important;position:fixed!important;z-index:2147483647!important;left:0!important;right:0!important;bottom:0!important}
 div{font:14px/1.4 system-ui,sans-serif;background:#1d2733;color:#fff;padding:6px 12px;max-height:45vh;overflow:auto;overflow-wrap:anywhere}
 a{color:#9cd0ff}summary{cursor:pointer}ul{margin:4px 0;padding-left:20px}.bad{color:#ffc27a}
-@media print{:host{display:none}}
+@media print{:host{display:none!important}}
 </style><div><details open><summary>Archived {{utc .Time}} from <strong>{{.Domain}}</strong>{{if .Verdict}} · {{.Verdict}}{{end}}{{if .Missing}} · <span class="bad">{{.Missing}} missing</span>{{end}}</summary>
 {{.URL}} · <a href="{{.List}}">{{if .Count}}{{.Count}} captures{{else}}captures{{end}}</a>{{if .Prev}} · <a href="{{.Prev}}">earlier</a>{{end}}{{if .Next}} · <a href="{{.Next}}">later</a>{{end}}{{if .Beside}} · <a href="{{.Beside}}">mirrors side by side</a>{{end}}{{if .Snapshot}} · <a href="{{.Snapshot}}">exactly this snapshot</a>{{end}} · <a href="{{.Plain}}">without this bar</a>
 {{range .Notes}}<br><span class="bad">{{.}}</span>{{end}}

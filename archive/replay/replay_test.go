@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,7 +36,25 @@ type world struct {
 	rows []survey.SnapshotRow
 	srv  *httptest.Server
 	h    *Handler
+
+	mu    sync.Mutex
+	asked []string // "STATUS TARGET" of every request
 }
+
+func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	sw := &statusWriter{ResponseWriter: rw, status: 200}
+	w.h.ServeHTTP(sw, r)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, fmt.Sprint(sw.status, " ", r.RequestURI))
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusWriter) WriteHeader(n int) { s.status = n; s.ResponseWriter.WriteHeader(n) }
 
 func (w *world) Snapshots(_ context.Context, address string) (out []survey.SnapshotRow, err error) {
 	article := address
@@ -65,7 +84,7 @@ func newWorld(t testing.TB) *world {
 	if w.h, err = New(Config{Archive: a, Judgements: w, URL: "https://replay.example.org"}); err != nil {
 		t.Fatal(err)
 	}
-	w.srv = httptest.NewServer(w.h)
+	w.srv = httptest.NewServer(w)
 	t.Cleanup(w.srv.Close)
 	return w
 }

@@ -309,8 +309,8 @@ func (h *Handler) snapshot(w http.ResponseWriter, r *http.Request, path string) 
 			return
 		}
 	}
-	if a.page() { // a link out of the snapshot
-		redirect(w, http.StatusFound, "/web/"+a.digits+"/"+quoteURL(a.url))
+	if a.page() || a.mod == modFrame { // a link out of the snapshot, a frame in it
+		redirect(w, http.StatusFound, "/web/"+a.digits+a.mod+"/"+quoteURL(a.url))
 		return
 	}
 	h.nearest(w, r, a, s)
