@@ -84,6 +84,7 @@ func newApp(w *world) *cli.App {
 		Commands: []*cli.Command{
 			checkCommand(w), reportCommand(w), restoreCommand(w), listCommand(w), rejudgeCommand(w), diffCommand(w), verifyCommand(w), repairCommand(w), importCommand(w), exportCommand(w), pruneCommand(w), forgetCommand(w), sitesCommand(w),
 			serveCommand(w), findCommand(w), demoCommand(w), versionCommand(w),
+			incidentsCommand(w), notifyCommand(w), initCommand(w), watchCommand(w), statsCommand(w),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
