@@ -145,6 +145,11 @@ func (r *run) check(ctx context.Context, sp SitePlan, a survey.Article) (Done, e
 	done.Check.Title = title(seats, j)
 	done.Check = done.Check.WithLists()
 	done.Candidates = candidates(sp.Site, a, seats)
+	if r.ConfirmCandidates {
+		if err := r.confirm(ctx, sp, a, seats, c, j, done.Candidates); err != nil {
+			return done, err
+		}
+	}
 
 	record := CheckRecord{Schema: survey.NoteCheck, Run: r.Config.Run.ID, At: done.At, RulesVersion: r.Rules.Version(), Site: sp.Site, Check: done.Check, Inputs: inputs}
 	body, err := json.Marshal(record)
@@ -182,7 +187,11 @@ func (r *run) look(ctx context.Context, sp SitePlan, a survey.Article, s *seat) 
 	if s.visit, err = v.visit(ctx, s.mirror, a.URL, address); err != nil {
 		return err
 	}
+	if s.visit, err = v.remap(ctx, s.mirror, a.URL, s.visit); err != nil {
+		return err
+	}
 	o := &s.visit.observation
+	address = o.URL
 	r.progress(Event{Kind: "visited", URL: address, Mirror: s.mirror.Host, Vantage: v.vantage.Name, Detail: s.visit.describe()})
 	if s.visit.chain == nil || s.visit.chain.interrupt || v.isStopped() {
 		return nil

@@ -160,6 +160,10 @@ type Config struct {
 	Delay       time.Duration // between starts of requests to one host; negative: none; 0: 250 ms
 	Concurrency int           // requests at once in all; 32
 
+	// ConfirmCandidates has announced mirrors visited: they are confirmed when two articles of the run are there and what cannot
+	// exist is not.
+	ConfirmCandidates bool
+
 	// Done is called once per finished Check, after its records are durable, by one goroutine at a time. Its error stops the
 	// run.
 	Done func(ctx context.Context, d Done) error

@@ -33,6 +33,7 @@ type run struct {
 	decoys     decoys
 	requisites requisites
 	robots     robots
+	confirmed  confirmations
 	links      links
 	stop       Stop
 	last       sync.Mutex // guards Config.Done: one call at a time
@@ -113,6 +114,9 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 				report.Candidates = append(report.Candidates, c)
 			}
 		}
+	}
+	for i := range report.Candidates {
+		report.Candidates[i].Confirmed = r.confirmed.both(report.Candidates[i])
 	}
 	report.Links = merged(report.Links, r.links.report())
 	for _, sp := range plan.Sites {

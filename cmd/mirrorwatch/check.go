@@ -480,6 +480,7 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	asked := 0
 	cfg := crawler.Config{Sink: j.open.archive, Memory: memory{j.open}, Rules: j.rules, Run: run, Now: w.now, Log: j.log,
 		PerHost: j.settings.PerHost, Delay: j.settings.Delay, Concurrency: j.settings.Concurrency,
+		ConfirmCandidates: j.settings.ConfirmCandidates,
 		Progress: p.watch(func(e crawler.Event) {
 			if e.Kind != "request" {
 				return
