@@ -232,7 +232,9 @@ func (v *verifier) indexes(have map[string]bool) (err error) {
 				v.digested[base] = true
 			}
 			if !have[base+warcSuffix] {
-				v.find(VerifyFinding{File: indexDir + "/" + base + suffix, Kind: FoundMissingFile, Message: "index of a file that is not there"})
+				// The index is written before the file is sealed: a writer that died in between left both.
+				dying := exists(v.a.path(archiveDir, base+warcSuffix+openSuffix))
+				v.find(VerifyFinding{File: indexDir + "/" + base + suffix, Kind: FoundMissingFile, Message: "index of a file that is not there", Remark: dying})
 			}
 		}
 	}

@@ -87,10 +87,10 @@ func (db *DB) DropSnapshots(ctx context.Context, gone []SnapshotRef, newest func
 	return dropped, err
 }
 
-// CopyIncidents takes incidents and notices over from another history: the archive does not hold what was sent and
+// CopyIncidents takes incidents, what they are reckoned from, and notices over from another history: the archive does not hold what was sent and
 // acknowledged.
 func (db *DB) CopyIncidents(ctx context.Context, from *DB) error {
-	for _, table := range []string{"incidents", "notices"} {
+	for _, table := range []string{"incidents", "notices", "tracks", "evaluations"} {
 		type row []any
 		var all []row
 		var columns []string

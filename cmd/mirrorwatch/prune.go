@@ -112,7 +112,11 @@ func prune(c *cli.Context, w *world) (err error) {
 	if dry {
 		would = "would be "
 	}
-	fmt.Fprintf(w.stdout, "epochs %s: %s, %d bytes %sdropped; %s %scarried over; %s no longer listed; %d rows of history %sthinned\n", strings.Join(append(epochs, ""), " "),
+	which := "no epoch is due"
+	if len(epochs) > 0 {
+		which = "epochs " + strings.Join(epochs, " ")
+	}
+	fmt.Fprintf(w.stdout, "%s: %s, %d bytes %sdropped; %s %scarried over; %s no longer listed; %d rows of history %sthinned\n", which,
 		plural(len(rep.Files), "file"), rep.Bytes, would, plural(rep.Copied, "capture"), would, plural(rows, "snapshot"), thin.Total(), would)
 	if low, err := spaceLeft(dir); err == nil && keep.FreeDisk > 0 && low < keep.FreeDisk && !dry {
 		return fmt.Errorf("%q has %s left, retention.free_space wants %s, and nothing else may go", dir, sites.FormatSize(low), sites.FormatSize(keep.FreeDisk))
