@@ -35,8 +35,9 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{"t": func(n
 	return "", fmt.Errorf("no text %q in the catalogue", name)
 }}).Parse(pageText))
 
-// csp permits the page's own style and its own small script, which sorts and filters: no request to anywhere.
-var csp = "default-src 'none'; style-src '" + hash(styleText) + "'; script-src '" + hash(scriptText) + "'; img-src data:; base-uri 'none'; form-action 'none'"
+// Policy is the Content-Security-Policy of every page: its own style, its own small script, which sorts and filters, and no
+// request to anywhere.
+var Policy = "default-src 'none'; style-src '" + hash(styleText) + "'; script-src '" + hash(scriptText) + "'; img-src data:; base-uri 'none'; form-action 'none'"
 
 func hash(s string) string {
 	sum := sha256.Sum256([]byte(s))
@@ -224,7 +225,7 @@ func frame(v View, state survey.State, sentence string) pageData {
 	}
 	tool := strings.TrimSpace(r.Run.Tool.Name + " " + r.Run.Tool.Version)
 	p := pageData{
-		chipd: chip(state), CSP: csp, Style: template.CSS(styleText), Script: template.JS(scriptText), // our own files
+		chipd: chip(state), CSP: Policy, Style: template.CSS(styleText), Script: template.JS(scriptText), // our own files
 		Title: Visible(headline, 200), Sentence: Visible(headline, 2000), Detail: Visible(detail, 2000),
 		Started: utc(r.Run.Started), StartedISO: iso(r.Run.Started),
 		Footer:   fmt.Sprintf(say["footer"], Visible(tool, 100), Visible(string(r.Run.ID), 100)),

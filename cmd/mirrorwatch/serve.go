@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,9 @@ import (
 	"os/signal"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,6 +25,7 @@ import (
 
 	"mirrorwatch/archive/replay"
 	"mirrorwatch/cmd/mirrorwatch/internal/sites"
+	"mirrorwatch/reports"
 )
 
 func serveCommand(w *world) *cli.Command {
@@ -87,11 +91,11 @@ func serve(c *cli.Context, w *world) (err error) {
 	// Signals are caught before anything is said, so that a service manager may stop what it sees running.
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	reports, err := listen(ctx, c, "listen")
+	front, err := listen(ctx, c, "listen")
 	if err != nil {
 		return err
 	}
-	defer reports.Close()
+	defer front.Close()
 	pages, err := listen(ctx, c, "replay-listen")
 	if err != nil {
 		return err
@@ -105,14 +109,14 @@ func serve(c *cli.Context, w *world) (err error) {
 	if err != nil {
 		return usagef("give an origin such as https://archive.example.org", "serve: --replay-url: %w", err)
 	}
-	shown := &reportServer{dir: filepath.Join(d.dir, "report"), finder: f, replay: base, hosts: map[string]bool{}, log: log}
+	shown := &reportServer{dir: filepath.Join(d.dir, "report"), finder: f, replay: base, hosts: map[string]bool{}, log: log, open: d, now: w.now}
 	if public != "" {
 		shown.hosts[hostOfURL(public)] = true
 	}
 	if !c.Bool("quiet") {
-		fmt.Fprintf(w.stdout, "report   http://%s/\nreplay   http://%s/\n", reports.Addr(), pages.Addr())
+		fmt.Fprintf(w.stdout, "report   http://%s/\nreplay   http://%s/\n", front.Addr(), pages.Addr())
 	}
-	return serveAll(ctx, stop, log, map[net.Listener]http.Handler{reports: shown, pages: archived})
+	return serveAll(ctx, stop, log, map[net.Listener]http.Handler{front: shown, pages: archived})
 }
 
 func hostOfURL(s string) string {
@@ -199,9 +203,77 @@ type reportServer struct {
 	replay string // origin of the archived pages
 	hosts  map[string]bool
 	log    *slog.Logger
+	open   *data
+	now    func() time.Time
+
+	mu    sync.Mutex
+	shown reports.View
+	read  time.Time // when shown was read
 }
 
-const reportPolicy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// reportPolicy is the pages' own policy, and nobody frames them.
+var reportPolicy = reports.Policy + "; frame-ancestors 'none'"
+
+// freshFor is how long a view of the history is shown before it is read again.
+const freshFor = 10 * time.Second
+
+// view is what history holds now, its snapshots leading to the replay; ok is false when there is no run yet.
+func (s *reportServer) view(ctx context.Context) (v reports.View, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if !s.read.IsZero() && now.Sub(s.read) < freshFor && now.After(s.read) {
+		return s.shown, true, nil
+	}
+	doc, ok, err := s.open.history.Last(ctx)
+	if err != nil || !ok {
+		return v, false, err
+	}
+	if v, err = view(ctx, s.open, doc, now, time.Time{}); err != nil {
+		return v, false, err
+	}
+	v.ReplayURL = s.replay
+	s.shown, s.read = v, now
+	return v, true, nil
+}
+
+// live answers with a page, or the same as data, made from history as it is now; done is false when that is none of the
+// report's files, so that the folder is looked at.
+func (s *reportServer) live(w http.ResponseWriter, r *http.Request, name string) (done bool) {
+	if name == "metrics" {
+		name = "metrics.prom"
+	}
+	kind := map[string]string{".html": "text/html; charset=utf-8", ".prom": "text/plain; version=0.0.4; charset=utf-8", ".atom": "application/atom+xml; charset=utf-8",
+		".json": "application/json", ".csv": "text/csv; charset=utf-8", ".svg": "image/svg+xml"}[path.Ext(name)]
+	if kind == "" {
+		return false
+	}
+	v, ok, err := s.view(r.Context())
+	if err != nil || !ok {
+		if err != nil && r.Context().Err() == nil {
+			s.log.Error("report", "name", name, "err", err)
+		}
+		return false
+	}
+	for f := range reports.Files(v) {
+		if f.Name != name {
+			continue
+		}
+		var b bytes.Buffer
+		if err := f.Write(&b); err != nil {
+			s.log.Error("report", "name", name, "err", err)
+			return false
+		}
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(b.Bytes())
+		}
+		return true
+	}
+	return false
+}
 
 func (s *reportServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
@@ -265,6 +337,9 @@ func (s *reportServer) report(w http.ResponseWriter, r *http.Request) {
 			http.NotFound(w, r)
 			return
 		}
+	}
+	if s.open != nil && s.live(w, r, name) {
+		return
 	}
 	root, err := os.OpenRoot(s.dir)
 	if err == nil {
