@@ -16,7 +16,7 @@ import (
 )
 
 // catalogueSuffix ends the names of the files that say what merged indexes cover.
-const catalogueSuffix = "-merged.json"
+const catalogueSuffix = "-merged.txt"
 
 // indexSet opens the tiers of one kind of index, cdxjSuffix or digestSuffix: small files, one for each WARC, and the
 // bigger ones that sessions merge them into when they end, so that a year of hourly runs is a handful of files.
