@@ -35,6 +35,31 @@ type requisite struct {
 	err       error
 }
 
+// maxShared is how many answers of a site's crawl are kept for the snapshots of the same run.
+const maxShared = 2000
+
+// share keeps what a crawl fetched, so that the snapshots of the same run do not ask for it again.
+func (r *requisites) share(vantage string, t target, a *crawlAnswer) {
+	if !t.kind.Requisite() || a.exchange == nil || a.outcome != survey.OK || a.location != "" || a.capture.RecordID == "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = map[string]*requisite{}
+	}
+	key := vantage + "\x00" + t.url
+	if r.seen[key] != nil || len(r.seen) >= maxShared {
+		return
+	}
+	q := &requisite{capture: a.capture, final: t.url, size: a.exchange.PayloadSize, outcome: survey.OK}
+	if t.kind == markup.Style {
+		q.children = styleChildren(t.url, a.body)
+	}
+	q.once.Do(func() {})
+	r.seen[key] = q
+}
+
 // maxChildren is how many requisites of one style sheet are looked at.
 const maxChildren = 1000
 

@@ -86,6 +86,7 @@ type fault struct {
 type crawlAnswer struct {
 	linkAnswer
 	exchange *survey.Exchange
+	capture  survey.Capture
 	location string // resolved, of a redirect
 	typ      string // media type
 	header   string // the Content-Type field
@@ -233,6 +234,7 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 		return false, nil
 	}
 	c.find(t, p)
+	c.requisites.share(c.v.vantage.Name, t, p)
 	if err := c.note(t, primary.Host, t.url, &p.linkAnswer); err != nil {
 		return false, err
 	}
@@ -320,6 +322,7 @@ func (c *siteCrawl) get(ctx context.Context, m survey.Mirror, address string, ki
 			return out, nil
 		}
 		out.take(ex, a.body)
+		out.capture = a.capture
 		network := ex.Outcome != survey.OK && networkFailure(ex.Outcome)
 		c.links.hostFailed(key, network)
 		passing := network || ex.Status == http.StatusTooManyRequests || ex.Status >= 500 && !out.challenge

@@ -222,3 +222,22 @@ func BenchmarkHTML(b *testing.B) {
 		HTML(all, func(Place) bool { return true })
 	}
 }
+
+// TestResolveLikeTheParser: the short ways of Resolve give what the parser gives, ports and addresses included.
+func TestResolveLikeTheParser(t *testing.T) {
+	refs := []string{"", "/a/b.html", "b?c=1", "?q", "//other.example/x", "//other.example:8080/x", "../up", "http://a.example:080/x"}
+	for _, base := range []string{"http://127.0.0.1:8080/a/", "http://127.0.0.1/", "https://a.example:443/x", "http://a.example:80/x", "https://a.example:80/x", "http://a.example:0/",
+		"http://a.example:8080/x/y", "http://a.example:65536/", "http://a.example:/x", "http://1.2.3/x", "http://01.2.3.4/x", "http://1.2.3.256/x", "http://1.2.3.4.5/x", "http://a.1/x", "http://0.0.0.0/x", "https://a.example:8x/"} {
+		for _, ref := range refs {
+			got, ok := Resolve(base, ref)
+			u, err := parser.ParseRef(base, ref)
+			want, wantOK := "", false
+			if err == nil && u.Hostname() != "" && (u.Scheme() == "http" || u.Scheme() == "https") {
+				want, wantOK = u.Href(true), true
+			}
+			if got != want || ok != wantOK {
+				t.Errorf("%q with %q is %q %v, the parser says %q %v", base, ref, got, ok, want, wantOK)
+			}
+		}
+	}
+}

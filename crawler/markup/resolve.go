@@ -118,8 +118,9 @@ func absolute(u string) (string, bool) {
 	return "", false
 }
 
-// authority returns the length of "http://host" or "https://host" when the host is a plain lower-case name whose last
-// label begins with a letter, else 0.
+// authority returns the length of "http://host" or "https://host", port included, when the host is a plain lower-case name
+// whose last label begins with a letter or a plain IPv4 address, and the port, if there is one, is written as it should be
+// and not the scheme's own; else 0.
 func authority(u string) int {
 	i := 0
 	switch {
@@ -131,7 +132,7 @@ func authority(u string) int {
 		return 0
 	}
 	start, label := i, i
-	for i < len(u) && u[i] != '/' && u[i] != '?' {
+	for i < len(u) && u[i] != '/' && u[i] != '?' && u[i] != ':' {
 		switch c := u[i]; {
 		case 'a' <= c && c <= 'z', isDigit(c):
 		case c == '-':
@@ -149,10 +150,49 @@ func authority(u string) int {
 		}
 		i++
 	}
-	if i == start || i == label || u[i-1] == '-' || isDigit(u[label]) || i-start > 253 {
+	if i == start || i == label || u[i-1] == '-' || i-start > 253 || isDigit(u[label]) && !plainIPv4(u[start:i]) {
 		return 0
 	}
+	if i < len(u) && u[i] == ':' {
+		port, n := 0, 0
+		for i++; i < len(u) && isDigit(u[i]) && n < 6; i++ {
+			if n == 0 && u[i] == '0' {
+				return 0
+			}
+			port = 10*port + int(u[i]-'0')
+			n++
+		}
+		own := 443
+		if start == len("http://") {
+			own = 80
+		}
+		if n == 0 || port > 65535 || port == own || i < len(u) && u[i] != '/' && u[i] != '?' {
+			return 0
+		}
+	}
 	return i
+}
+
+// plainIPv4 reports whether h is four decimal numbers up to 255 without leading zeros: no parser writes it otherwise.
+func plainIPv4(h string) bool {
+	parts, n, digits := 0, 0, 0
+	for i := 0; i <= len(h); i++ {
+		switch {
+		case i == len(h) || h[i] == '.':
+			if digits == 0 || n > 255 {
+				return false
+			}
+			parts, n, digits = parts+1, 0, 0
+		case isDigit(h[i]):
+			if digits > 0 && n == 0 || digits == 3 {
+				return false
+			}
+			n, digits = 10*n+int(h[i]-'0'), digits+1
+		default:
+			return false
+		}
+	}
+	return parts == 4
 }
 
 // plainPath reports whether p, a path with or without query, needs no change: no dot segments, nothing to encode.
