@@ -275,6 +275,7 @@ func TestAddresses(t *testing.T) {
 	w.html(noon, "https://www.b.example/", "<p>with www")
 	w.html(noon, "https://b.example/", "<p>without www")
 	w.html(noon.Add(5*time.Millisecond), "https://ms.example/", "<p>ms")
+	w.html(noon, "https://a.example/it's(1)?q='x'", "<p>quotes")
 	w.commit()
 	for _, c := range []struct {
 		target   string
@@ -293,6 +294,8 @@ func TestAddresses(t *testing.T) {
 		{"/web/20251124120000im_/https://a.example/", 200, ""},
 		{"/web/20261124120000/https://ms.example/", 200, ""},
 		{"/web/20261124120000005/https://ms.example/", 200, ""},
+		{"/web/20261124120000/https://a.example/it's(1)?q=%27x%27", 200, ""},
+		{"/web/20261124120000/https://a.example/it%27s%281%29?q=%27x%27", 200, ""},
 		{"/web/20261124120000xx_/https://a.example/", 400, ""},
 		{"/web/20261399/https://a.example/", 400, ""},
 		{"/web/2026112412000012345678/https://a.example/", 400, ""},

@@ -50,6 +50,9 @@ func FuzzAddresses(f *testing.F) {
 			if !ok || quoteURL(again) != quoteURL(u) {
 				t.Errorf("%q becomes %q", u, again)
 			}
+			if again, ok = Repair(quoteURL(u)); !ok || quoteURL(again) != quoteURL(u) { // else redirects to it would not end
+				t.Errorf("%q, quoted, becomes %q", u, again)
+			}
 		}
 		if a, ok, err := parseMemento(s); ok && err == nil {
 			check(a.url)
