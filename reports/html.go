@@ -615,7 +615,7 @@ func replay(base, snapshot string) string {
 	if base == "" || !ok {
 		return ""
 	}
-	return strings.TrimSuffix(base, "/") + "/" + url.PathEscape(at) + "/" + u
+	return strings.TrimSuffix(base, "/") + "/web/" + url.PathEscape(at) + "/" + u
 }
 
 // grid is every site's matrix whole; pages cut it.
