@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mirrorwatch/archive/history"
+	"mirrorwatch/cmd/mirrorwatch/internal/sites"
+	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports/notify"
+)
+
+// TestNoticesAtMostOnce dies at every stage between the incident and the answer of the channel, and looks at what the next
+// run does.
+func TestNoticesAtMostOnce(t *testing.T) {
+	for _, c := range []struct {
+		stage string
+		sends int // in all
+		state history.NoticeState
+	}{{"evaluate", 1, history.NoticeSent}, {"claim", 1, history.NoticeSent}, {"send", 0, history.NoticeUnknown}, {"sent", 1, history.NoticeUnknown}} {
+		t.Run(c.stage, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "history.db")
+			sends := 0
+			var warned []string
+			run := func(n int, kill string) {
+				h, err := history.Open(path, history.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = h.Close() }()
+				now := time.Date(2026, 1, 1, n, 17, 0, 0, time.UTC)
+				b := &bookkeeper{history: h, rules: sites.Incidents{DownAfter: 1, UpAfter: 1}, now: func() time.Time { return now }, channels: notify.Names([]notify.Channel{{URL: "logger://"}}),
+					warn: func(s string) { warned = append(warned, s) },
+					send: func(context.Context, notify.Channel, []survey.IncidentEvent) error { sends++; return nil },
+					kill: func(s string) {
+						if s == kill {
+							panic(errKilled)
+						}
+					}}
+				defer func() {
+					if p := recover(); p != nil && p != error(errKilled) {
+						panic(p)
+					}
+				}()
+				doc := yearRun(n, now, &fault{mirror: 1, article: -1, from: 0, to: 99, how: 'd'})
+				if err := h.BeginRun(t.Context(), doc.Run); err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(b.evaluate(t.Context(), &doc, scope{}), b.deliver(t.Context())); err != nil {
+					t.Fatal(err)
+				}
+				if n > 0 && doc.Articles[3].Mirrors[1].Incident == nil {
+					t.Error("the finding does not name its incident")
+				}
+			}
+			run(0, c.stage)
+			run(1, "")
+			run(2, "")
+			if sends != c.sends {
+				t.Errorf("sent %d times, want %d", sends, c.sends)
+			}
+			h, err := history.Open(path, history.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = h.Close() }()
+			list, err := h.Notices(t.Context(), "", 0)
+			if err != nil || len(list) != 1 || list[0].State != c.state {
+				t.Errorf("%+v, %v", list, err)
+			}
+			if unknown := strings.Contains(strings.Join(warned, "\n"), "delivery unknown"); unknown != (c.state == history.NoticeUnknown) {
+				t.Errorf("warned: %q", warned)
+			}
+		})
+	}
+}
+
+// TestFailedNoticesAreRetried fails a delivery, then lets it through in the next run; a channel that the file names no more
+// ends the notice.
+func TestFailedNoticesAreRetried(t *testing.T) {
+	h, err := history.Open(filepath.Join(t.TempDir(), "history.db"), history.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	fail, sends := true, 0
+	now := time.Date(2026, 1, 1, 0, 17, 0, 0, time.UTC)
+	b := &bookkeeper{history: h, rules: sites.Incidents{DownAfter: 1, UpAfter: 1}, now: func() time.Time { return now }, channels: notify.Names([]notify.Channel{{URL: "logger://"}, {Exec: []string{"/bin/gone"}}}),
+		warn: func(string) {},
+		send: func(context.Context, notify.Channel, []survey.IncidentEvent) error {
+			if fail {
+				return &notify.SendError{Problem: "refused"}
+			}
+			sends++
+			return nil
+		}}
+	doc := yearRun(0, now, &fault{mirror: 1, article: -1, how: 'd'})
+	if err := errors.Join(b.evaluate(t.Context(), &doc, scope{}), b.deliver(t.Context()), b.evaluate(t.Context(), &doc, scope{})); err != nil {
+		t.Fatal(err)
+	}
+	fail, b.channels = false, b.channels[:1]
+	for range 2 {
+		if err := b.deliver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := h.Notices(t.Context(), "", 0)
+	if err != nil || len(list) != 2 || sends != 1 {
+		t.Fatalf("%d sends, %+v, %v", sends, list, err)
+	}
+	for _, n := range list {
+		if want := map[string]history.NoticeState{"logger": history.NoticeSent, "exec gone": history.NoticeFailed}[n.Target]; n.State != want {
+			t.Errorf("%s: %s %s", n.Target, n.State, n.Error)
+		}
+	}
+	rows, err := h.Incidents(t.Context(), time.Time{}, 0)
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("%+v, %v", rows, err)
+	}
+	in, err := h.Ack(t.Context(), rows[0].ID[:5], "ops", now)
+	if err != nil || in.AckedBy != "ops" {
+		t.Fatalf("%+v, %v", in, err)
+	}
+	tracks, err := h.Tracks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, tr := range tracks {
+		var d struct{ Incident *survey.Incident }
+		if err := json.Unmarshal(tr.Doc, &d); err != nil {
+			t.Fatal(err)
+		}
+		found = found || d.Incident != nil && d.Incident.AckedBy == "ops"
+	}
+	if !found {
+		t.Error("the track does not know that its incident is acknowledged")
+	}
+	if _, err := h.Ack(t.Context(), "zzz", "ops", now); !errors.Is(err, history.ErrNoIncident) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestUnitsAreRight lets systemd read the units that init prints.
+func TestUnitsAreRight(t *testing.T) {
+	tool, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("SKIP no systemd-analyze here")
+	}
+	dir := t.TempDir()
+	exe, err := exec.LookPath("true")
+	if err != nil {
+		t.Skip("SKIP no true here")
+	}
+	for _, place := range []string{dir, filepath.Join(dir, "with space %h $x")} {
+		if err := os.MkdirAll(place, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		service, timer := units(exe, filepath.Join(place, "mirrorwatch.yaml"), 17)
+		for name, text := range map[string]string{"mirrorwatch.service": service, "mirrorwatch.timer": timer} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, err := exec.Command(tool, "verify", "--man=no", filepath.Join(dir, "mirrorwatch.service"), filepath.Join(dir, "mirrorwatch.timer")).CombinedOutput()
+		if err != nil || strings.Contains(string(out), dir+"/mirrorwatch") {
+			t.Errorf("%v\n%s\n%s", err, out, service)
+		}
+	}
+}
+
+// TestCrontabLineRunsBare runs the printed line as cron does: by sh, with an empty environment.
+func TestCrontabLineRunsBare(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("SKIP no sh here")
+	}
+	dir := filepath.Join(t.TempDir(), "it's 100% odd")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(dir, "fake")
+	if err := os.WriteFile(exe, []byte("#!/bin/sh\nprintf '%s|' \"$@\"; pwd\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	line := crontabLine(exe, filepath.Join(dir, "m.yaml"), 17)
+	command, ok := strings.CutPrefix(line, "17 * * * * ")
+	if !ok {
+		t.Fatal(line)
+	}
+	cmd := exec.Command(sh, "-c", strings.ReplaceAll(command, `\%`, "%"))
+	cmd.Env = []string{}
+	out, err := cmd.CombinedOutput()
+	want := "check|--sites|" + filepath.Join(dir, "m.yaml") + "|--max-time|50m|--quiet-unless-changed|" + dir + "\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v\n%s\nwant %s", err, out, want)
+	}
+}
