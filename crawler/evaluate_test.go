@@ -15,13 +15,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"mirrorwatch/crawler/compare"
 	"mirrorwatch/crawler/content"
 	"mirrorwatch/crawler/internal/perturb"
 	"mirrorwatch/crawler/message"
@@ -35,8 +35,8 @@ import (
 //	MIRRORWATCH_EVALUATE=all go test ./crawler -run TestEvaluate -v -timeout 60m
 //
 // Publishers are split in two halves by a hash of their name. MIRRORWATCH_EVALUATE=tuned judges only the half that rules
-// and thresholds may be tuned on, and lists what went wrong; MIRRORWATCH_EVALUATE=reported only the other, whose single
-// cases are never shown.
+// and thresholds may be tuned on (a seventh of its pages), and lists what went wrong; MIRRORWATCH_EVALUATE=reported only
+// the other, whose single cases are never shown. MIRRORWATCH_EVALUATE_ROWS, a regular expression, picks rows.
 func TestEvaluate(t *testing.T) {
 	mode := os.Getenv("MIRRORWATCH_EVALUATE")
 	pages := evaluationPages(t)
@@ -349,7 +349,6 @@ const cutMark = "<!-- the connection ends here -->"
 func (e *evaluation) page(t *testing.T, n int, pages []evaluationPage, blocks []wildPage, whole bool, tl *tally) {
 	p := &pages[n]
 	p.read = content.Read(p.html, content.Options{URL: p.url.String(), ContentType: "text/html"})
-	title := p.read.Title
 	missing := perturb.Replace(p.html, p.has, "Page not found", []string{"The page you asked for is not here. It may have been moved, or the address may be wrong."}, "", false)
 	root := perturb.Replace(p.html, p.has, "Front page", headlines(pages, n), "", false)
 	if missing == nil {
@@ -363,11 +362,10 @@ func (e *evaluation) page(t *testing.T, n int, pages []evaluationPage, blocks []
 		"“This domain has been seized by the Federal Bureau of Investigation pursuant to a seizure warrant issued by the United States District Court,” the page read on Tuesday, and the agency's seal stood below it.",
 		"Readers in the region see another sentence instead, “Access to this website has been blocked by order of the regulator”, or are asked by a captcha to prove that they are human.",
 	}
-	if with := perturb.Append(p.html, p.has, quotes...); with != nil {
+	if with := perturb.Append(p.html, p.has, quotes...); with != nil && os.Getenv("MIRRORWATCH_EVALUATE_ROWS") == "" {
 		e.judge(t, p, with, root, missing, []labelled{{row: "same: quotes notices", want: "same", body: with},
 			{row: "not: block page for an article that quotes one", want: "not", class: []survey.PageClass{survey.ClassBlockPage}, real: true, body: blocks[n%len(blocks)].body}}, tl)
 	}
-	_ = title
 	p.read = nil
 }
 
@@ -533,6 +531,10 @@ func (e *evaluation) pairs(n int, pages []evaluationPage, blocks []wildPage, roo
 	}
 	if b := perturb.Replace(p.html, p.has, title, translation(p.paras), "eo", true); b != nil && strings.HasPrefix(p.read.Lang, "en") {
 		out = append(out, labelled{row: "translation", want: "translation", body: b})
+	}
+	if rows := os.Getenv("MIRRORWATCH_EVALUATE_ROWS"); rows != "" {
+		re := regexp.MustCompile(rows)
+		return slices.DeleteFunc(out, func(l labelled) bool { return !re.MatchString(l.row) })
 	}
 	if !whole {
 		return out
@@ -962,5 +964,3 @@ func (tl *tally) gates(t *testing.T, whole bool) {
 		t.Errorf("%d pairs and %d negatives are too few", tl.pairs, tl.negatives)
 	}
 }
-
-var _ = compare.DefaultRules

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"bytes"
 	"net/url"
 	"regexp"
 	"sort"
@@ -172,7 +173,7 @@ func (a *announcer) add(raw, rule string, rank int, confidence survey.Confidence
 }
 
 // announced finds the other addresses the page names, best first.
-func (p *Page) announced(opt Options, places []markup.Place) []Announcement {
+func (p *Page) announced(opt Options, src []byte, places []markup.Place) []Announcement {
 	a := &announcer{page: hostOf(opt.URL), brands: map[string]bool{}, known: map[string]bool{}, domains: map[string]bool{}, seen: map[string]bool{}}
 	for _, h := range append([]string{a.page}, hostStrings(opt.Hosts)...) {
 		h, _, _ = strings.Cut(strings.ToLower(h), ":")
@@ -221,12 +222,29 @@ func (p *Page) announced(opt Options, places []markup.Place) []Announcement {
 				a.add(u, "amphtml", 6, survey.Low, `<link rel="amphtml" href="`+u+`">`)
 			}
 		case pl.Kind == markup.Alternate:
-			a.add(u, "hreflang", 6, survey.Low, `<link rel="alternate" href="`+u+`">`)
+			a.add(u, "hreflang", 6, survey.Low, alternateElement(src, pl, u))
 		}
 	}
 	sort.SliceStable(a.found, func(i, j int) bool { return a.found[i].Rank < a.found[j].Rank })
 	return a.found[:min(len(a.found), maxAnnounced)]
 }
+
+// alternateElement is a link element as evidence, with its language as it stands in the source.
+func alternateElement(src []byte, pl markup.Place, u string) string {
+	lang := ""
+	from, to := bytes.LastIndexByte(src[:min(pl.Start, len(src))], '<'), len(src)
+	if from >= 0 {
+		if i := bytes.IndexByte(src[from:], '>'); i >= 0 {
+			to = from + i
+		}
+		if m := hreflangValue.FindSubmatch(src[from:min(to, from+2000)]); m != nil {
+			lang = ` hreflang="` + strings.ToLower(string(m[1])) + `"`
+		}
+	}
+	return `<link rel="alternate"` + lang + ` href="` + u + `">`
+}
+
+var hreflangValue = regexp.MustCompile(`(?i)\bhreflang\s*=\s*["']?([a-z0-9-]{1,20})`)
 
 func hostStrings(hosts []survey.Host) []string {
 	out := make([]string, len(hosts))

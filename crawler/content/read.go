@@ -127,7 +127,7 @@ func (p *Page) readHTML(src []byte, opt Options) {
 			p.Problem = ProblemNesting
 		}
 		p.withoutTree(src, base)
-		p.Announced = p.announced(opt, places)
+		p.Announced = p.announced(opt, src, places)
 		p.finish()
 		return
 	}
@@ -138,7 +138,7 @@ func (p *Page) readHTML(src []byte, opt Options) {
 	p.links(w, base)
 	p.readMeta(w, base, opt)
 	p.finishLinks()
-	p.Announced = p.announced(opt, places)
+	p.Announced = p.announced(opt, src, places)
 	for _, n := range w.prune {
 		if n.Parent != nil {
 			n.Parent.RemoveChild(n)

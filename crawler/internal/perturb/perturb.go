@@ -24,8 +24,9 @@ type Case struct {
 
 // page is a parsed page with the paragraphs that belong to its article.
 type page struct {
-	root  *html.Node
-	paras []*html.Node
+	root      *html.Node
+	paras     []*html.Node
+	inArticle func(string) bool
 }
 
 // Cases gives one case of each row. inArticle says whether a paragraph's text belongs to the article, so that no change falls
@@ -55,7 +56,7 @@ func parse(src []byte, inArticle func(string) bool) *page {
 	if err != nil {
 		return nil
 	}
-	p := &page{root: root}
+	p := &page{root: root, inArticle: inArticle}
 	for n := range root.Descendants() {
 		if n.DataAtom == atom.P && n.Type == html.ElementNode && len(strings.Fields(textOf(n))) >= 12 && inArticle(textOf(n)) {
 			p.paras = append(p.paras, n)
@@ -457,10 +458,27 @@ func (p *page) container() *html.Node {
 	return p.root
 }
 
+// scattered reports whether a piece of the article's text stands outside its body, such as a standfirst: moving the body would
+// lose it.
+func (p *page) scattered(body *html.Node) bool {
+	for n := range p.root.Descendants() {
+		if n.Type != html.ElementNode || within(n, body) || within(body, n) {
+			continue
+		}
+		switch n.DataAtom {
+		case atom.P, atom.Div, atom.H2, atom.H3, atom.Li, atom.Section, atom.Span, atom.Strong, atom.Blockquote:
+			if text := textOf(n); len(text) < 5000 && len(strings.Fields(text)) >= 6 && p.inArticle(text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // relayout moves the article's body into another page: at its element with the id story, or in place of its own article.
 func relayout(p *page, title, layout string) bool {
 	body := p.container()
-	if body.DataAtom == atom.Body || body.Type != html.ElementNode || len(strings.Fields(title)) < 2 {
+	if body.DataAtom == atom.Body || body.Type != html.ElementNode || len(strings.Fields(title)) < 2 || p.scattered(body) {
 		return false
 	}
 	root, err := html.Parse(strings.NewReader(layout))
@@ -497,7 +515,7 @@ func Transplant(src []byte, inSrc func(string) bool, title string, host []byte, 
 		return nil
 	}
 	from, to := a.container(), b.container()
-	if from.DataAtom == atom.Body || to.DataAtom == atom.Body || from.Type != html.ElementNode || to.Type != html.ElementNode || holds(to, atom.H1) || holds(from, atom.H1) {
+	if from.DataAtom == atom.Body || to.DataAtom == atom.Body || from.Type != html.ElementNode || to.Type != html.ElementNode || holds(to, atom.H1) || holds(from, atom.H1) || a.scattered(from) {
 		return nil
 	}
 	from.Parent.RemoveChild(from)
