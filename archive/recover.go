@@ -216,8 +216,9 @@ func indexWARC(ctx context.Context, path, name string) (lines []byte, good int64
 
 // indexer computes from records the same lines that Put and Note computed from what they were given.
 type indexer struct {
-	name string
-	held *cdxj.Line // the last line: the exchange note behind it adds its flags
+	name   string
+	source string     // of an import: what findings call it
+	held   *cdxj.Line // the last line: the exchange note behind it adds its flags
 }
 
 func (x *indexer) flush(b []byte) []byte {

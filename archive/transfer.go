@@ -3,7 +3,6 @@ package archive
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +38,7 @@ func (a *Archive) Import(ctx context.Context, in io.Reader, name string) (Import
 	s := a.imports()
 	r := warc.NewReader(in, warc.ReaderOptions{Digests: true})
 	seen := map[[16]byte]bool{}
-	x := indexer{name: importPrefix}
+	x := indexer{name: importPrefix, source: name}
 	for {
 		if err := ctx.Err(); err != nil {
 			return report, err
@@ -90,7 +89,13 @@ const importMemory = 4 << 20
 func (a *Archive) importRecord(ctx context.Context, s *series, rec *warc.Record, x *indexer, seen map[[16]byte]bool, report *ImportReport) error {
 	h := rec.Header.Clone()
 	if h.ID() == "" {
-		h.SetID(arcID(&h)) // ARC has none
+		h.SetID(warc.NewRecordID())
+	}
+	if rec.Format == "ARC" { // the reader made its header up, the ID from what the record says
+		h.SetVersion(warc.Version)
+		if u := h.TargetURI(); u != "" {
+			h.Set(warc.FieldTargetURI, targetURI(u))
+		}
 	}
 	id := idOf(h.ID())
 	if _, ok, err := a.lineOf(ctx, h.TargetURI(), h.ID()); err != nil {
@@ -131,7 +136,14 @@ func (a *Archive) importRecord(ctx context.Context, s *series, rec *warc.Record,
 	d := draft{header: h, size: size, foreign: true, block: func() io.Reader { return io.NewSectionReader(block, 0, size) }}
 	d.line = x.line(&warc.Record{Header: h, Block: d.block()})
 	if _, err := s.append(ctx, []draft{d}); err != nil {
-		return err
+		var ours *WriteError
+		if errors.As(err, &ours) || ctx.Err() != nil {
+			return err
+		}
+		// A header that no WARC may have.
+		report.Damaged++
+		report.found(x.source, []warc.Finding{{Offset: rec.Offset, Kind: "left-out", Message: err.Error(), Fatal: true}})
+		return nil
 	}
 	seen[id] = true
 	report.Records++
@@ -139,14 +151,6 @@ func (a *Archive) importRecord(ctx context.Context, s *series, rec *warc.Record,
 		report.Captures++
 	}
 	return nil
-}
-
-// arcID makes the record ID of an ARC record from where and what it is: imported again it has the same.
-func arcID(h *warc.Header) string {
-	sum := sha256.Sum256([]byte(h.TargetURI() + "\n" + h.Get(warc.FieldDate) + "\n" + h.Get(warc.FieldIPAddress) + "\n" + h.Get(warc.FieldContentLength)))
-	b := sum[:16]
-	b[6], b[8] = b[6]&0x0f|0x80, b[8]&0x3f|0x80 // version 8: of our own making
-	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // hasEqual reports whether the archive has a capture of the same URL and time with the same payload digest under another

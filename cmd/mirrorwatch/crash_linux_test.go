@@ -197,7 +197,7 @@ func TestRebuildHistory(t *testing.T) {
 	}
 	for _, gone := range []bool{false, true} {
 		except := []string{"meta"} // what was thinned when
-		if gone { // incidents are reckoned anew from the next run on
+		if gone {                  // incidents are reckoned anew from the next run on
 			except = []string{"meta", "notices", "incidents", "tracks", "evaluations"}
 		}
 		before := dump(except...)
