@@ -51,6 +51,8 @@ var homes = map[string][]string{
 	"database/sql":                           {"archive/history"},
 	"github.com/miekg/dns":                   {"crawler/wire"},
 	"github.com/goccy/go-yaml":               {"cmd/mirrorwatch/internal/sites"},
+	"github.com/nicholas-fedor/shoutrrr":     {"reports/notify"},
+	"github.com/go-co-op/gocron/v2":          {"cmd/mirrorwatch"},
 	"codeberg.org/readeck/go-readability/v2": {"crawler/content"},
 }
 
