@@ -25,6 +25,7 @@ type view struct {
 	shot    *shot             // the snapshot it is shown in
 	fuzzy   string            // how its URL differs from the one asked for
 	filled  string            // why it stands here though the snapshot lacks it
+	time    string            // of its links, once made
 }
 
 // memento serves the capture nearest to the time in the address; pages are first led to its exact time.
@@ -133,10 +134,14 @@ func (h *Handler) lead(v *view, abs, mod string) string {
 
 // stamp is the time that links of v lead to.
 func (v *view) stamp() string {
-	if v.shot != nil {
-		return survey.Timestamp17(v.shot.Time)
+	switch {
+	case v.time != "":
+	case v.shot != nil:
+		v.time = survey.Timestamp17(v.shot.Time)
+	default:
+		v.time = stamp(v.capture.Date)
 	}
-	return stamp(v.capture.Date)
+	return v.time
 }
 
 // archived sets the fields that every answer with archived content carries.
