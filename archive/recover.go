@@ -18,9 +18,10 @@ import (
 // recover finishes what a killed writer left (I3): temporary files go, each .open file loses its torn tail to a side file
 // and is sealed, missing indexes and manifest lines are made again. The caller holds the lock, so every .open file is dead.
 func (a *Archive) recover(ctx context.Context) error {
-	for _, dir := range []string{a.dir, a.path(archiveDir), a.path(indexDir)} {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
+	var entries []os.DirEntry // of the largest folder, which is read once
+	for _, dir := range []string{a.dir, a.path(indexDir), a.path(archiveDir)} {
+		var err error
+		if entries, err = os.ReadDir(dir); err != nil {
 			return err
 		}
 		for _, e := range entries {
@@ -29,10 +30,7 @@ func (a *Archive) recover(ctx context.Context) error {
 			}
 		}
 	}
-	entries, err := os.ReadDir(a.path(archiveDir))
-	if err != nil {
-		return err
-	}
+	recovered := false
 	for _, e := range entries {
 		if name, ok := strings.CutSuffix(e.Name(), openSuffix); ok && e.Type().IsRegular() {
 			if err := ctx.Err(); err != nil {
@@ -41,9 +39,17 @@ func (a *Archive) recover(ctx context.Context) error {
 			if err := a.recoverFile(ctx, name); err != nil {
 				return fmt.Errorf("recovering %q: %w", a.path(archiveDir, e.Name()), err)
 			}
+			recovered = true
 		}
 	}
-	return a.mendIndexes(ctx)
+	if recovered {
+		names, err := a.sealed()
+		if err != nil {
+			return err
+		}
+		return a.mendIndexes(ctx, names)
+	}
+	return a.mendIndexes(ctx, sealedOf(entries))
 }
 
 func (a *Archive) recoverFile(ctx context.Context, name string) error {
@@ -110,11 +116,7 @@ func (a *Archive) copyRange(from string, start, end int64, to string) error {
 }
 
 // mendIndexes makes the indexes and manifest lines of sealed files that lack them, reading only those.
-func (a *Archive) mendIndexes(ctx context.Context) error {
-	names, err := a.sealed()
-	if err != nil {
-		return err
-	}
+func (a *Archive) mendIndexes(ctx context.Context, names []string) error {
 	sums, err := a.readManifest()
 	if err != nil {
 		return err
@@ -165,13 +167,17 @@ func (a *Archive) sealed() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	return sealedOf(entries), nil
+}
+
+func sealedOf(entries []os.DirEntry) []string {
+	names := make([]string, 0, len(entries))
 	for _, e := range entries {
 		if strings.HasSuffix(e.Name(), warcSuffix) && e.Type().IsRegular() {
 			names = append(names, e.Name())
 		}
 	}
-	return names, nil
+	return names
 }
 
 // indexWARC reads a whole WARC and returns its index lines, unsorted, the end of its last whole record, and how many

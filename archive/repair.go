@@ -252,7 +252,11 @@ func (a *Archive) setAsideMerged(ctx context.Context, did func(RepairAction)) er
 	if len(done) == 0 {
 		return nil
 	}
-	return a.mendIndexes(ctx)
+	names, err := a.sealed()
+	if err != nil {
+		return err
+	}
+	return a.mendIndexes(ctx, names)
 }
 
 // repairIndexes compares both indexes of a WARC with its records' lines and writes them again when they differ.
