@@ -117,7 +117,7 @@ func (db *DB) PruneRaw(ctx context.Context, now time.Time, keep Keep) (Pruned, e
 			return p, err
 		}
 	}
-	p.Vacuumed, err = db.shrink(ctx)
+	p.Vacuumed, err = db.shrink(ctx, p.Details)
 	return p, err
 }
 
@@ -158,16 +158,31 @@ func (db *DB) rawBorder(ctx context.Context, now time.Time, keep Keep, newest in
 	return min(border, newest), nil
 }
 
-// shrink rebuilds the file when a third of it or more is unused, and that is at least 8 MB; a rebuild needs free space of
-// the file's size for a moment.
-func (db *DB) shrink(ctx context.Context) (bool, error) {
-	var pages, free, size int64
-	for q, into := range map[string]*int64{"PRAGMA page_count": &pages, "PRAGMA freelist_count": &free, "PRAGMA page_size": &size} {
+// shrink rebuilds the file when a third of it or more is unused, and that is at least 8 MB; or when so many details went
+// since the last time that pages stand half empty: SQLite does not join pages whose rows became shorter. A rebuild needs
+// free space of the file's size for a moment.
+func (db *DB) shrink(ctx context.Context, details int64) (bool, error) {
+	var pages, free, size, rows, shortened int64
+	for q, into := range map[string]*int64{"PRAGMA page_count": &pages, "PRAGMA freelist_count": &free, "PRAGMA page_size": &size,
+		`SELECT COUNT(*) FROM observations`: &rows, `SELECT COALESCE((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'shortened'), 0)`: &shortened} {
 		if err := db.sql.QueryRowContext(ctx, q).Scan(into); err != nil {
 			return false, fmt.Errorf("measuring history: %w", err)
 		}
 	}
-	if 3*free < pages || free*size < 8<<20 {
+	shortened += details
+	rebuild := 3*free >= pages && free*size >= 8<<20 || shortened >= max(4000, rows/16)
+	if rebuild {
+		shortened = 0
+	}
+	if rebuild || details > 0 {
+		if err := db.tx(ctx, "pruning history", func(t *tx) error {
+			_, err := t.exec(ctx, `INSERT INTO meta (key, value) VALUES ('shortened', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, strconv.FormatInt(shortened, 10))
+			return err
+		}); err != nil {
+			return false, err
+		}
+	}
+	if !rebuild {
 		return false, nil
 	}
 	db.writing.Lock()

@@ -20,7 +20,7 @@ import (
 const (
 	maxTries   = 24              // of one notice, one a run
 	tellFor    = 2 * time.Minute // all deliveries of a run together
-	detailDays = 7               // days for which findings keep their documents in history; the archive has them for good
+	detailDays = 3               // days for which findings keep their documents in history; the archive has them for good
 	maxRawRows = 2_000_000       // observations kept one by one, whatever their age
 )
 
