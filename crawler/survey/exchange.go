@@ -109,10 +109,10 @@ func lower(c byte) byte {
 
 // Lookup is one DNS question and its answer.
 type Lookup struct {
-	Engine  string    `json:"engine,omitempty"` // system, udp, tcp, dot, doh, hosts, pin
+	Engine  string    `json:"engine,omitempty"` // system, udp, tcp, dot, doh, hosts, pin; parent: a server of the zone above
 	Server  string    `json:"server"`           // the server that was asked
 	Name    string    `json:"name,omitempty"`
-	Type    string    `json:"type"`  // A, AAAA
+	Type    string    `json:"type"`  // A, AAAA; NS of delegations
 	RCode   string    `json:"rcode"` // NOERROR, NXDOMAIN, ...; empty when no answer came
 	EDE     []EDE     `json:"ede"`
 	MS      float64   `json:"ms"`
@@ -121,6 +121,8 @@ type Lookup struct {
 	At      time.Time `json:"at,omitzero"`
 	// BlockList names the operator's list that holds an address of the answer; Outcome is then known_block_address.
 	BlockList string `json:"block_list,omitempty"`
+	// Note says in words why the outcome is what it is, where it is a mark.
+	Note string `json:"note,omitempty"`
 	// Cached says that nothing was asked: the answer was had at At, for another exchange of the same run.
 	Cached bool `json:"cached,omitempty"`
 	// Raw holds every datagram of the answer as it came; the archive keeps them as dns: resources.
@@ -129,7 +131,7 @@ type Lookup struct {
 
 // Answer is one resource record of an answer.
 type Answer struct {
-	Type string `json:"type"` // A, AAAA, CNAME
+	Type string `json:"type"` // A, AAAA, CNAME, NS
 	Data string `json:"data"`
 	TTL  uint32 `json:"ttl"`
 }

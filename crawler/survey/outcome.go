@@ -45,6 +45,12 @@ const (
 	KnownBlockAddress Outcome = "known_block_address"
 	OnionLeakRefused  Outcome = "onion_leak_refused"
 
+	// Marks on a Lookup: what the parent zone says of a domain's delegation. Never the outcome of a probe by themselves.
+	ParkedNS     Outcome = "parked_ns"     // delegated to a parking service
+	SeizedNS     Outcome = "seized_ns"     // delegated to servers of a seizing authority
+	SinkholeNS   Outcome = "sinkhole_ns"   // delegated to a sinkhole
+	RegistryHold Outcome = "registry_hold" // the parent zone does not have the name
+
 	// dns, connect, tls, http, body
 	Timeout Outcome = "timeout"
 

@@ -106,6 +106,8 @@ const (
 	ForLink      Purpose = "link"      // a link of a page
 	ForRobots    Purpose = "robots"    // robots.txt
 	ForFeed      Purpose = "feed"      // a feed or sitemap
+	// ForDelegation is no request: the exchange holds only look-ups, those of the mirror's delegation at the parent zone.
+	ForDelegation Purpose = "delegation"
 )
 
 // Decides reports whether a verdict rests on the answer, so that the connection must be fresh (fetching.md section 2).

@@ -355,6 +355,7 @@ func (r *resolver) exchange(ctx context.Context, server, host string, qtype uint
 	}
 	q := new(dns.Msg).SetQuestion(dns.Fqdn(host), qtype)
 	q.SetEdns0(1232, false)
+	q.RecursionDesired = r.engine != engineParent
 	var id [2]byte
 	_, _ = rand.Read(id[:])
 	q.Id = binary.BigEndian.Uint16(id[:])
@@ -369,7 +370,7 @@ func (r *resolver) exchange(ctx context.Context, server, host string, qtype uint
 	start := time.Now()
 	var raw []byte
 	switch r.engine {
-	case engineUDP, engineSystem:
+	case engineUDP, engineSystem, engineParent:
 		raw, late, err = r.overUDP(ctx, server, out, q, &l)
 		if err == nil && len(raw) > 2 && raw[2]&0x02 != 0 { // TC
 			raw, err = r.overStream(ctx, server, out, false)
@@ -450,6 +451,10 @@ func readAnswer(raw []byte, q *dns.Msg, l *survey.Lookup) ([]netip.Addr, error) 
 			addrs = append(addrs, a)
 		}
 	}
+	delegated := false
+	if l.Type == "NS" {
+		delegated = readServers(&m, q.Question[0].Name, l)
+	}
 	for _, rr := range m.Answer {
 		switch rr := rr.(type) {
 		case *dns.A:
@@ -475,7 +480,7 @@ func readAnswer(raw []byte, q *dns.Msg, l *survey.Lookup) ([]netip.Addr, error) 
 		l.Outcome = survey.Refused
 	case m.Rcode != dns.RcodeSuccess:
 		l.Outcome = survey.Misbehaving
-	case len(addrs) == 0:
+	case len(addrs) == 0 && !delegated:
 		l.Outcome = survey.NoAnswer
 	default:
 		l.Outcome = survey.OK
@@ -483,10 +488,30 @@ func readAnswer(raw []byte, q *dns.Msg, l *survey.Lookup) ([]netip.Addr, error) 
 	if m.Rcode != dns.RcodeSuccess {
 		addrs = nil
 	}
-	if len(addrs) == 0 {
+	if len(addrs) == 0 && l.Outcome != survey.OK {
 		return nil, fmt.Errorf("answer %s, outcome %s", l.RCode, l.Outcome)
 	}
 	return addrs, nil
+}
+
+// readServers takes the name servers of exactly the name asked for into l: from the answer, or from the authority section, where a
+// referral has them.
+func readServers(m *dns.Msg, name string, l *survey.Lookup) bool {
+	seen := map[string]bool{}
+	for _, section := range [][]dns.RR{m.Answer, m.Ns} {
+		for _, rr := range section {
+			ns, ok := rr.(*dns.NS)
+			if !ok || !strings.EqualFold(ns.Hdr.Name, name) || len(seen) == 32 {
+				continue
+			}
+			server := strings.ToLower(strings.TrimSuffix(ns.Ns, "."))
+			if server != "" && !seen[server] {
+				seen[server] = true
+				l.Answers = append(l.Answers, survey.Answer{Type: "NS", Data: server, TTL: ns.Hdr.Ttl})
+			}
+		}
+	}
+	return len(seen) > 0
 }
 
 // overUDP asks, and asks again while nothing comes. Datagrams with another id are kept and passed over. The socket stays open:
