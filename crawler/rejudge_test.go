@@ -129,3 +129,16 @@ func TestRejudge(t *testing.T) {
 		t.Errorf("with a page gone: %v, %v, %+v", err, missing, j.Verdicts)
 	}
 }
+
+// TestCloseDelimitedCut is acceptance test 4: a body that ends with the connection, in the middle of the article, is truncated
+// although no length was missed.
+func TestCloseDelimitedCut(t *testing.T) {
+	w := newWorld(t)
+	w.serve("www.harbour.example", newspaper{host: "www.harbour.example"})
+	page := articlePage("cut.example")
+	w.raw("cut.example", "HTTP/1.0 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\n\r\n"+page[:strings.Index(page, "He also called on")+30])
+	f := finding(t, w.run(w.plan("www.harbour.example", "cut.example")), "cut.example")
+	if f.Verdict.Verdict != survey.Truncated || f.Kind == nil || *f.Kind != "transport" || f.State != survey.Degraded {
+		t.Errorf("%s %v (%s) %q", f.Verdict.Verdict, f.Kind, f.State, f.Reasons)
+	}
+}

@@ -61,6 +61,9 @@ type Judgement struct {
 	Conclusions []survey.Conclusion
 }
 
+// templateRef: a page that holds less of the article than this, and that its mirror shows for what cannot exist, is no cut article.
+const templateRef = 0.2
+
 // judge holds what one Judge call has prepared.
 type judge struct {
 	c     Case
@@ -233,8 +236,8 @@ func (j *judge) view(i int, ref *reference) survey.Verdict {
 				j.statusNote(o, &ver)
 				return ver
 			}
-			if kind, _ := j.everyAddress(v, d); kind != "" && ver.Verdict == survey.Truncated {
-				// What stands at any address holds no more of the article than the site's template does.
+			if kind, _ := j.everyAddress(v, d); kind != "" && ver.Verdict == survey.Truncated && ver.Scores.CRef != nil && *ver.Scores.CRef < templateRef {
+				// A line or two of the article that stand at any address are the template's.
 				ver = survey.Verdict{PageClass: survey.ClassUnknown, Confidence: survey.High}
 				j.notTheArticle(v, d, ref, &ver)
 				return ver
