@@ -1,6 +1,7 @@
 package history
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -132,5 +133,36 @@ func TestNoticesAreClaimedOnce(t *testing.T) {
 	}
 	if list, err := db.Incidents(t.Context(), time.Time{}, 0); err != nil || len(list) != 2 {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// TestThinningGivesSpaceBack: pages whose rows became shorter are not joined by SQLite itself.
+func TestThinningGivesSpaceBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP saves 4,000 findings")
+	}
+	db := open(t)
+	var now time.Time
+	for i := range 510 {
+		now = t0.Add(time.Duration(i) * time.Hour)
+		var list []survey.Finding
+		for _, m := range []string{"a.example", "b.example", "c.example", "d.example", "e.example", "f.example", "g.example", "h.example"} {
+			f := finding(m, now, survey.Up, survey.Identical)
+			f.Title = strings.Repeat("x", 1800)
+			list = append(list, f)
+		}
+		save(t, db, now, nil, list...)
+	}
+	before, err := db.Sizes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := db.PruneRaw(t.Context(), now, Keep{Detail: time.Hour})
+	if err != nil || !p.Vacuumed {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	after, err := db.Sizes(t.Context())
+	if err != nil || after.File*3 > before.File {
+		t.Errorf("%d octets before, %d after, %v", before.File, after.File, err)
 	}
 }
