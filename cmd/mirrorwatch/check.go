@@ -114,6 +114,9 @@ func newJob(c *cli.Context, w *world) (*job, error) {
 		}
 		j.rules = j.rules.Add(more)
 	}
+	if j.settings.Fragments {
+		j.notices = append(j.notices, "fragments is understood, but nothing acts on it yet")
+	}
 	if j.file != nil {
 		for _, key := range j.file.Later() {
 			j.notices = append(j.notices, fmt.Sprintf("%s: %s is understood, but nothing acts on it yet", j.file.Name, key))

@@ -22,7 +22,6 @@ var (
 	siteBench  = flag.Int("sitebench", 0, "measure the crawl of a site of so many `PAGES` beside wget, whole processes in paired rounds")
 	siteRounds = flag.Int("siterounds", 3, "paired rounds of -sitebench")
 	siteBinary = flag.String("sitebinary", "", "the mirrorwatch to measure; empty: built from here")
-	siteProf   = flag.String("siteprofile", "", "write the CPU profile of one crawl to this `FILE`")
 )
 
 // benchSite writes a site of n pages of about 30 KB with 60 links each, 60 pictures and 4 style sheets: the same octets for
@@ -152,13 +151,12 @@ type cost struct {
 	rss       float64 // MB
 }
 
-func process(t *testing.T, dir string, env []string, name string, args ...string) cost {
+func process(t *testing.T, dir, name string, args ...string) cost {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), env...)
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	wall := time.Since(start)
@@ -236,16 +234,12 @@ func TestSiteBench(t *testing.T) {
 		data := filepath.Join(dir, fmt.Sprintf("data%d-%d", round, len(more)))
 		defer os.RemoveAll(data)
 		args := append([]string{"check", origin + "/", "--data", data, "--links", "site", "--per-host", "16", "--concurrency", "16", "--delay", "0s", "-q"}, more...)
-		var env []string
-		if *siteProf != "" && round == 0 && len(more) == 0 {
-			env = []string{"MIRRORWATCH_CPUPROFILE=" + *siteProf}
-		}
-		return process(t, dir, env, binary, args...)
+		return process(t, dir, binary, args...)
 	}
 	var faster, cpu, rss, mirror, rate []float64
 	for round := range *siteRounds {
 		warc := filepath.Join(dir, fmt.Sprintf("wget%d", round))
-		w := process(t, dir, nil, wget, "-r", "-l", "inf", "-q", "--warc-file="+warc, "-P", warc+".d", origin+"/")
+		w := process(t, dir, wget, "-r", "-l", "inf", "-q", "--warc-file="+warc, "-P", warc+".d", origin+"/")
 		byWget := requests(t, dir, ports[0])
 		_ = os.RemoveAll(warc + ".d")
 		_ = os.Remove(warc + ".warc.gz")
