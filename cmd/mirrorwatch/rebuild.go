@@ -112,8 +112,14 @@ func recorded(ctx context.Context, a *archive.Archive, only func(survey.RunID) b
 			return nil, nil, err
 		}
 	}
+	began := map[survey.RunID]time.Time{} // names of runs sort by the second only
+	for _, n := range notes {
+		if t, ok := began[n.run]; !ok || n.capture.Date.Before(t) {
+			began[n.run] = n.capture.Date
+		}
+	}
 	slices.SortFunc(notes, func(x, y noteRef) int {
-		return cmp.Or(cmp.Compare(x.run, y.run), cmp.Compare(strings.TrimSuffix(x.capture.File, ".warc.gz"), strings.TrimSuffix(y.capture.File, ".warc.gz")), cmp.Compare(x.capture.Offset, y.capture.Offset))
+		return cmp.Or(began[x.run].Compare(began[y.run]), cmp.Compare(x.run, y.run), cmp.Compare(strings.TrimSuffix(x.capture.File, ".warc.gz"), strings.TrimSuffix(y.capture.File, ".warc.gz")), cmp.Compare(x.capture.Offset, y.capture.Offset))
 	})
 	snaps = map[survey.RunID]map[string][]noteRef{}
 	err = a.Notes(ctx, survey.NoteSnapshot, func(n survey.Note, c survey.Capture) error {
