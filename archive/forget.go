@@ -68,8 +68,8 @@ func (a *Archive) Forget(ctx context.Context, urls []string, reason string) (Tom
 				}
 				return t, err
 			}
-			if l.URL != u || gone[l.RecordID] {
-				continue
+			if p := l.Extra[extraPage]; l.URL != u || gone[l.RecordID] || p != "" && targetURI(p) != u {
+				continue // of the last kind: another page's snapshot, listed under its article
 			}
 			gone[l.RecordID] = true
 			files[l.Filename] = true
