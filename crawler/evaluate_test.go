@@ -669,17 +669,17 @@ func (s share) String() string {
 
 // tally gathers one half's results.
 type tally struct {
-	pairs, negatives                       int
-	matrix                                 map[string]map[string]int // row -> verdict
-	verdicts                               map[string]map[string]int // wanted -> verdict
-	falseAvailable, falseUnavailable       share
-	missedWord, missedSentence, missedAny  share
-	falseAltered, falseMoved, movedNotLow  share
-	undetermined, blocked                  share
-	changesFound, changesRight, bytesEqual share
-	classes                                map[bool]map[[2]survey.PageClass]int
-	ooni, simhash                          baseline
-	notes                                  []string
+	pairs, negatives                      int
+	matrix                                map[string]map[string]int // row -> verdict
+	verdicts                              map[string]map[string]int // wanted -> verdict
+	falseAvailable, falseUnavailable      share
+	missedWord, missedSentence, missedAny share
+	falseAltered, falseMoved, movedNotLow share
+	undetermined, blocked                 share
+	changesFound, changesRight            share
+	classes                               map[bool]map[[2]survey.PageClass]int
+	ooni, simhash                         baseline
+	notes                                 []string
 }
 
 // baseline is another rule on the same pairs.
