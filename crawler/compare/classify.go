@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mirrorwatch/crawler/content"
@@ -21,8 +22,38 @@ type classification struct {
 	class   survey.PageClass // "" when nothing matched
 	reasons []string
 	matched []survey.Match
-	listed  bool // only a list of others named it
-	seized  bool // the delegation itself shows the seizure
+	listed  bool // only a list of others, or of parking servers, named it
+	seized  bool // something answered, and the delegation itself shows the seizure
+}
+
+// delegation is a mark that the parent zone's answer bears. Evidence of the first level (classification.md 1.6): "seized" is said
+// with it only; banners can be forged.
+type delegation struct {
+	outcome survey.Outcome
+	rule    string
+	says    string
+}
+
+var delegations = []delegation{
+	{survey.SeizedNS, "seizure/delegation", "The domain is delegated to servers of a seizing authority: seized."},
+	{survey.SinkholeNS, "delegation/sinkhole", "The domain is delegated to a sinkhole, which is no seizure of the site by itself."},
+	{survey.ParkedNS, "delegation/parked", "The domain is delegated to servers of a parking service."},
+	{survey.RegistryHold, "delegation/hold", "The zone above says that it does not have the domain: it is on hold, expired or not registered."},
+}
+
+// delegated returns the marks that the observation's look-ups bear, each once.
+func delegated(o *survey.Observation) []delegation {
+	var out []delegation
+	for _, d := range delegations {
+		if slices.ContainsFunc(o.DNS, func(l survey.Lookup) bool { return l.Outcome == d.outcome }) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func has(marks []delegation, outcome survey.Outcome) bool {
+	return slices.ContainsFunc(marks, func(d delegation) bool { return d.outcome == outcome })
 }
 
 var addressPattern = regexp.MustCompile(`https?://[^\s"'<>()]+`)
@@ -159,18 +190,12 @@ func (j *judge) classify(v *View, d *document) classification {
 		delete(hits, survey.ClassBlockPage)
 		hits[survey.ClassAccessDenied] = refused
 	}
-	for _, q := range o.DNS {
-		for _, a := range q.Answers {
-			name := strings.ToLower(strings.TrimSuffix(a.Data, "."))
-			if a.Type == "NS" || a.Type == "CNAME" {
-				for _, s := range []string{"seized.gov", "seizedservers.com", "usssdomainseizure.com"} {
-					if name == s || strings.HasSuffix(name, "."+s) {
-						out.seized = true
-						out.matched = append(out.matched, survey.Match{Rule: "seizure/delegation", List: ownList + "/" + j.rules.version, Offset: -1})
-						hits[survey.ClassSeizureBanner] = "seizure/delegation"
-					}
-				}
-			}
+	told := delegated(o)
+	for _, mark := range told {
+		out.matched = append(out.matched, survey.Match{Rule: mark.rule, List: ownList + "/" + j.rules.version, Offset: -1})
+		if mark.outcome == survey.SeizedNS && o.Status != nil {
+			out.seized = true
+			hits[survey.ClassSeizureBanner] = mark.rule
 		}
 	}
 	if imageSeizure(v.Page) {
@@ -187,6 +212,13 @@ func (j *judge) classify(v *View, d *document) classification {
 			delete(hits, survey.ClassLogin)
 			delete(hits, survey.ClassConsent)
 		}
+	}
+	if _, ok := hits[survey.ClassParked]; !ok && has(told, survey.ParkedNS) && v.Page != nil && f.thin && f.plain && f.status < 400 {
+		// Lists of name servers are weak alone: a short page without the article must stand there. Where any address shows it, it
+		// is sure.
+		hits[survey.ClassParked] = "delegation/parked"
+		_, any := hits[survey.ClassSoft404]
+		out.listed = !any
 	}
 	if v.Page != nil && d.words < sameWorkWords*20 && atRoot(o) {
 		if _, ok := hits[survey.ClassHomePage]; !ok {
@@ -206,10 +238,13 @@ func (j *judge) classify(v *View, d *document) classification {
 			why = rule
 		}
 		out.reasons = append(out.reasons, fmt.Sprintf("The page is %s (%s).", classWords[c], why))
-		if out.seized {
-			out.reasons = append(out.reasons, "The domain is delegated to servers of a seizing authority: seized.")
-		}
 		break
+	}
+	if out.class != survey.ClassParked {
+		out.listed = false
+	}
+	for _, mark := range told {
+		out.reasons = append(out.reasons, mark.says)
 	}
 	for _, l := range j.rules.lists {
 		named := 0

@@ -635,6 +635,7 @@ func (j *judge) notTheArticle(v *View, d *document, ref *reference, ver *survey.
 		if d.thinPage() && !shaped {
 			ver.Verdict, ver.PageClass = survey.Interstitial, survey.ClassUnknown
 			say("A short page without an article's text came instead of the article.")
+			ver.Reasons = append(ver.Reasons, cl.reasons...)
 			return
 		}
 		say(survey.ReasonNoReference)
@@ -644,6 +645,7 @@ func (j *judge) notTheArticle(v *View, d *document, ref *reference, ver *survey.
 	if d.thinPage() && (!shaped || !articleShaped(v.Page, d.ownWords()) && v.Page.Title == "") {
 		ver.Verdict, ver.PageClass, ver.Confidence = survey.Interstitial, survey.ClassUnknown, survey.Medium
 		say("A short page of no known kind came instead of the article.")
+		ver.Reasons = append(ver.Reasons, cl.reasons...)
 		return
 	}
 	ver.Verdict, ver.Confidence = survey.DifferentPage, survey.High

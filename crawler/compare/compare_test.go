@@ -223,6 +223,13 @@ func TestNotTheArticle(t *testing.T) {
 	}{
 		{"5 challenge with 200", notice("Just a moment...", "Checking your browser before accessing the site."), []func(*View){header("cf-mitigated", "challenge")}, survey.Undetermined, survey.ClassChallenge, survey.Unknown},
 		{"5 challenge with 429", notice("Just a moment...", "Verify you are human."), []func(*View){status(429), header("cf-mitigated", "challenge")}, survey.Undetermined, survey.ClassChallenge, survey.Unknown},
+		{"parked by its name servers", notice("Hello", "Nothing to see."), []func(*View){told(survey.ParkedNS)}, survey.Interstitial, survey.ClassParked, survey.Down},
+		{"any address, parked by its name servers", notice("Hello", "Nothing to see."), []func(*View){told(survey.ParkedNS), decoys("id", notice("Hello", "Nothing to see."))}, survey.Interstitial, survey.ClassParked, survey.Down},
+		{"a 404 on parking servers", notice("Hello", "Nothing to see."), []func(*View){told(survey.ParkedNS), status(404)}, survey.FetchFailed, survey.ClassErrorPage, survey.Down},
+		{"an article on parking servers", healthy(), []func(*View){told(survey.ParkedNS)}, survey.Identical, survey.ClassArticle, survey.Up},
+		{"an article on seized servers", healthy(), []func(*View){told(survey.SeizedNS)}, survey.Identical, survey.ClassArticle, survey.Up},
+		{"a page without words on seized servers", notice("Hello", "Nothing to see."), []func(*View){told(survey.SeizedNS)}, survey.Interstitial, survey.ClassSeizureBanner, survey.Down},
+		{"a sinkhole's page", notice("Hello", "Nothing to see."), []func(*View){told(survey.SinkholeNS)}, survey.Interstitial, survey.ClassUnknown, survey.Down},
 		{"rate limited", notice("Too many requests", "Slow down."), []func(*View){status(429)}, survey.Undetermined, survey.ClassUnknown, survey.Unknown},
 		{"6 block page with the control's title", notice(headline, "Access to this website is blocked by order of the court."), nil, survey.Interstitial, survey.ClassBlockPage, survey.Down},
 		{"7 wrong article", page("Two bakers and one oven", otherStory, func(p *content.Page) {
@@ -269,6 +276,58 @@ func TestNotTheArticle(t *testing.T) {
 			}
 			if v.Verdict != c.want || v.PageClass != c.class || v.State != c.state {
 				t.Errorf("got %s/%s (%s) %v %v", v.Verdict, v.PageClass, v.State, v.Reasons, v.Matched)
+			}
+		})
+	}
+}
+
+// told adds a look-up of the parent zone that bears the mark.
+func told(mark survey.Outcome) func(*View) {
+	return func(v *View) {
+		v.Observation.DNS = append(v.Observation.DNS, survey.Lookup{Engine: "parent", Type: "NS", Name: "presstv.co.uk", Outcome: mark})
+	}
+}
+
+// TestDelegations: "seized" is said with the delegation's evidence only (classification.md 1.6), and what the parent says of a
+// name that fails stands among the reasons.
+func TestDelegations(t *testing.T) {
+	banner := func() *content.Page {
+		return notice("", "This domain has been seized by the Federal Bureau of Investigation pursuant to a seizure warrant issued by the United States District Court under 18 U.S.C. 981.")
+	}
+	gone := func(v *View) {
+		v.Observation.Status, v.Observation.Stage, v.Observation.Outcome = nil, survey.StageDNS, survey.NXDomain
+	}
+	cname := func(v *View) {
+		v.Observation.DNS = append(v.Observation.DNS, survey.Lookup{Type: "A", Outcome: survey.OK, Answers: []survey.Answer{{Type: "CNAME", Data: "ns1.fbi.seized.gov"}}})
+	}
+	const seized = "seizing authority: seized."
+	for _, c := range []struct {
+		name  string
+		page  *content.Page
+		edit  []func(*View)
+		want  survey.VerdictWord
+		conf  survey.Confidence
+		says  string
+		never string
+	}{
+		{"banner alone", banner(), nil, survey.Interstitial, survey.High, "a notice that the domain was seized", seized},
+		{"banner behind a name of the authority's", banner(), []func(*View){cname}, survey.Interstitial, survey.High, "a notice that the domain was seized", seized},
+		{"banner and delegation", banner(), []func(*View){told(survey.SeizedNS)}, survey.Interstitial, survey.High, seized, "sinkhole"},
+		{"no answer, seized", nil, []func(*View){gone, told(survey.SeizedNS)}, survey.FetchFailed, survey.High, seized, "The page is"},
+		{"no answer, not in the zone", nil, []func(*View){gone, told(survey.RegistryHold)}, survey.FetchFailed, survey.High, "does not have the domain", seized},
+		{"no answer, sinkhole", nil, []func(*View){gone, told(survey.SinkholeNS)}, survey.FetchFailed, survey.High, "delegated to a sinkhole", seized},
+		{"short page, parked", notice("Hello", "Nothing to see."), []func(*View){told(survey.ParkedNS)}, survey.Interstitial, survey.Medium, "parking service", seized},
+		{"for sale, parked", notice("presstv.co.uk", "The domain presstv.co.uk is for sale. Make an offer."), []func(*View){told(survey.ParkedNS)}, survey.Interstitial, survey.High, "parking service", seized},
+		{"short page at any address, parked", notice("Hello", "Nothing to see."), []func(*View){told(survey.ParkedNS), func(v *View) {
+			v.Decoys = append(v.Decoys, DecoyView{survey.Decoy{Kind: "id", Status: 200, Outcome: survey.OK}, notice("Hello", "Nothing to see.")})
+		}}, survey.Interstitial, survey.High, "parking service", seized},
+		{"short page, sinkhole", notice("Hello", "Nothing to see."), []func(*View){told(survey.SinkholeNS)}, survey.Interstitial, survey.Medium, "delegated to a sinkhole", seized},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := pair(t, healthy(), c.page, c.edit...)
+			text := strings.Join(v.Reasons, " ")
+			if v.Verdict != c.want || v.Confidence != c.conf || !strings.Contains(text, c.says) || strings.Contains(text, c.never) {
+				t.Errorf("got %s/%s %s: %s", v.Verdict, v.PageClass, v.Confidence, text)
 			}
 		})
 	}

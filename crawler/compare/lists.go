@@ -252,6 +252,9 @@ func (p *fingerprint) find(s string) int {
 // names reports whether an address or name that the resolver gave stands in the list.
 func names(o *survey.Observation, list []string) bool {
 	for _, q := range o.DNS {
+		if q.Type == "NS" {
+			continue // a delegation is no address that the resolver gave
+		}
 		for _, a := range q.Answers {
 			data := strings.ToLower(strings.TrimSuffix(a.Data, "."))
 			for _, n := range list {
