@@ -104,6 +104,9 @@ func (r *run) check(ctx context.Context, sp SitePlan, a survey.Article) (Done, e
 		c.Views = views(seats)
 		j = judge(c)
 	}
+	if j, err = r.lookUpward(ctx, sp, seats, c, j); err != nil {
+		return done, err
+	}
 
 	if done.Links, err = r.checkLinks(ctx, sp, a, seats, j); err != nil {
 		return done, err

@@ -16,10 +16,11 @@ import (
 
 // fetcher asks one question at a time through colly, from one vantage. It is safe for concurrent use.
 type fetcher struct {
-	vantage  survey.Vantage
-	base     *colly.Collector
-	gate     *gate
-	progress func(Event)
+	vantage   survey.Vantage
+	base      *colly.Collector
+	gate      *gate
+	progress  func(Event)
+	delegator delegator // nil: the transport cannot ask
 }
 
 // newFetcher sets every field of the collector after NewCollector, which reads COLLY_* variables of the environment:
@@ -48,7 +49,9 @@ func newFetcher(v survey.Vantage, rt http.RoundTripper, g *gate) *fetcher {
 	c.DisableCookies()
 	c.SetRedirectHandler(func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse })
 	c.WithTransport(oneHop{rt})
-	return &fetcher{vantage: v, base: c, gate: g}
+	f := &fetcher{vantage: v, base: c, gate: g}
+	f.delegator, _ = rt.(delegator)
+	return f
 }
 
 // oneHop hides Location from net/http's client, which otherwise turns an answer with a bad Location into an error and

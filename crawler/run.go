@@ -26,18 +26,19 @@ type Stop struct {
 // run is the state of one Run.
 type run struct {
 	Config
-	gate       *gate
-	fetchers   map[lookout]*fetcher
-	canaries   map[lookout]*canary
-	void       map[string]string // vantage name -> reason
-	decoys     decoys
-	requisites requisites
-	robots     robots
-	confirmed  confirmations
-	links      links
-	stop       Stop
-	last       sync.Mutex // guards Config.Done: one call at a time
-	closers    []io.Closer
+	gate        *gate
+	fetchers    map[lookout]*fetcher
+	canaries    map[lookout]*canary
+	void        map[string]string // vantage name -> reason
+	decoys      decoys
+	requisites  requisites
+	robots      robots
+	confirmed   confirmations
+	links       links
+	delegations delegations
+	stop        Stop
+	last        sync.Mutex // guards Config.Done: one call at a time
+	closers     []io.Closer
 }
 
 // lookout is a site's view through a vantage: its settings decide the transport and the canaries.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -41,6 +42,8 @@ type faultWorld struct {
 	mute   bool                             // the resolver does not answer
 	port   string                           // of the mirror
 	proxy  string
+	parent string       // the name server that the zone above delegates the mirror to, or "gone"; "": nobody knows that zone
+	asked  atomic.Int32 // questions to the zone above
 }
 
 const faultHost = "m.example"
@@ -83,6 +86,8 @@ func (w *faultWorld) startDNS() string {
 		m.SetReply(req)
 		q := req.Question[0]
 		switch {
+		case q.Qtype == dns.TypeNS && w.parent != "":
+			m.Answer = append(m.Answer, &dns.NS{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 60}, Ns: parentServer + "."})
 		case w.answer != nil:
 			w.answer(m, q)
 		case q.Qtype == dns.TypeA:
@@ -96,6 +101,31 @@ func (w *faultWorld) startDNS() string {
 	<-started
 	w.t.Cleanup(func() { _ = srv.Shutdown() })
 	return "udp://" + pc.LocalAddr().String()
+}
+
+const parentServer = "a.nic.example"
+
+// startParent runs a server of the zone above the mirror, which delegates it to w.parent.
+func (w *faultWorld) startParent() string {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(rw dns.ResponseWriter, req *dns.Msg) {
+		m := new(dns.Msg).SetReply(req)
+		if w.asked.Add(1); w.parent == "gone" {
+			m.Rcode, m.Authoritative = dns.RcodeNameError, true
+		} else {
+			m.Ns = append(m.Ns, &dns.NS{Hdr: dns.RR_Header{Name: req.Question[0].Name, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 60}, Ns: w.parent + "."})
+		}
+		_ = rw.WriteMsg(m)
+	})}
+	started := make(chan struct{})
+	srv.NotifyStartedFunc = func() { close(started) }
+	go func() { _ = srv.ActivateAndServe() }()
+	<-started
+	w.t.Cleanup(func() { _ = srv.Shutdown() })
+	return pc.LocalAddr().String()
 }
 
 func a(name, addr string) dns.RR {
@@ -165,6 +195,23 @@ var taxonomy = []taxonomyRow{
 			opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: 16, ExtraText: "by order"})
 			m.Extra = append(m.Extra, opt)
 		}
+	}},
+	// What the zone above says is a mark on its look-up; stage and outcome stay the visit's.
+	{"1.1 dns", "registry hold", "dns", "nxdomain", "dns_nxdomain_error", func(w *faultWorld) {
+		rcode(dns.RcodeNameError)(w)
+		w.parent = "gone"
+	}},
+	{"1.1 dns", "seized name servers", "dns", "servfail", "dns_servfail_error", func(w *faultWorld) {
+		rcode(dns.RcodeServerFailure)(w)
+		w.parent = "ns1.fbi.seized.gov"
+	}},
+	{"1.1 dns", "sinkhole name servers", "dns", "nxdomain", "dns_nxdomain_error", func(w *faultWorld) {
+		rcode(dns.RcodeNameError)(w)
+		w.parent = "ns101a.microsoftinternetsafety.net"
+	}},
+	{"1.1 dns", "parked name servers", "content", "ok", "", func(w *faultWorld) {
+		w.says(ok("<title>" + faultHost + "</title><p>The domain " + faultHost + " is for sale. Make an offer."))
+		w.parent = "ns1.sedoparking.com"
 	}},
 	{"1.2 connect", "refused", "connect", "connection_refused", "connection_refused", func(w *faultWorld) {
 		w.refuse(faultHost)
@@ -306,6 +353,10 @@ func readHello(c net.Conn) {
 	}
 }
 
+// marks are what the zone above said, by row.
+var marks = map[string]survey.Outcome{"registry hold": survey.RegistryHold, "seized name servers": survey.SeizedNS,
+	"sinkhole name servers": survey.SinkholeNS, "parked name servers": survey.ParkedNS}
+
 // TestTaxonomy makes a mirror fail in every way of the closed list and prints, row by row, what was expected, what was
 // seen, and what the archive keeps of it: go test -v -run TestTaxonomy ./crawler
 func TestTaxonomy(t *testing.T) {
@@ -332,6 +383,9 @@ func TestTaxonomy(t *testing.T) {
 				if len(w.exchange) == 0 {
 					t.Error("nothing was kept")
 				}
+				if mark := marks[row.name]; mark != "" && !slices.ContainsFunc(f.DNS, func(l survey.Lookup) bool { return l.Outcome == mark && l.Engine == "parent" }) {
+					t.Errorf("no look-up is marked %s: %+v", mark, f.DNS)
+				}
 				if row.name == "bogus private address" && !slices.ContainsFunc(f.DNS, func(l survey.Lookup) bool { return l.Outcome == survey.Bogon }) {
 					t.Errorf("no look-up is flagged as bogon: %+v", f.DNS)
 				}
@@ -356,17 +410,26 @@ func (w *faultWorld) look() survey.Finding {
 	if w.port != "" {
 		host += ":" + w.port
 	}
+	return finding(w.t, w.run(w.faultPlan(host)), host)
+}
+
+// faultPlan is a plan of the host alone, seen through the world's resolver.
+func (w *faultWorld) faultPlan(host string) Plan {
 	plan := w.plan(host)
 	sp := &plan.Sites[0]
 	vantage := survey.Vantage{Name: "direct", Resolver: w.startDNS(), Proxy: w.proxy}
 	sp.Vantages = []survey.Vantage{vantage}
+	var pins map[string]string
+	if w.parent != "" {
+		pins = map[string]string{parentServer + ":53": w.startParent()}
+	}
 	sp.Transport = func(v survey.Vantage) (http.RoundTripper, error) {
-		return wire.New(wire.Config{Vantage: v, Roots: w.roots, UserAgent: "test", Recorder: w,
+		return wire.New(wire.Config{Vantage: v, Roots: w.roots, UserAgent: "test", Recorder: w, ConnectTo: pins,
 			Guard: wire.Guard{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 			Limits: wire.Limits{DNS: 300 * time.Millisecond, FirstByte: 300 * time.Millisecond, Connect: 300 * time.Millisecond, TLS: 300 * time.Millisecond,
 				Stall: 300 * time.Millisecond, Proxy: 300 * time.Millisecond, Drain: 100 * time.Millisecond, Linger: 30 * time.Millisecond, Wire: 4 << 20, Decoded: 8 << 20}})
 	}
-	return finding(w.t, w.run(plan), host)
+	return plan
 }
 
 // evidence says in a few words what was kept of the first exchange that tells.
@@ -374,8 +437,17 @@ func (w *faultWorld) evidence() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var parts []string
-	var dnsAnswers, tries, chain, request, response int
+	var dnsAnswers, upward, tries, chain, request, response int
+	mark := ""
 	for _, e := range w.exchange {
+		if e.Probe.Purpose == survey.ForDelegation {
+			for _, l := range e.Lookups {
+				upward += len(l.Raw)
+				if l.Engine == "parent" {
+					mark = " (" + string(l.Outcome) + ")"
+				}
+			}
+		}
 		if e.Probe.Purpose != survey.ForVerdict {
 			continue
 		}
@@ -394,7 +466,7 @@ func (w *faultWorld) evidence() string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{dnsAnswers, "DNS messages"}, {tries, "tries"}, {chain, "certificates"}, {request, "request octets"}, {response, "response octets"}} {
+	}{{dnsAnswers, "DNS messages"}, {upward, "of the delegation" + mark}, {tries, "tries"}, {chain, "certificates"}, {request, "request octets"}, {response, "response octets"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}

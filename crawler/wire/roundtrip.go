@@ -243,6 +243,9 @@ func (a *attempt) finish(reusable bool) {
 	}
 }
 
+// NewRecordID returns a name for an Exchange.
+func NewRecordID() survey.RecordID { return newRecordID() }
+
 func newRecordID() survey.RecordID {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
