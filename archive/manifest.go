@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"mirrorwatch/archive/internal/durable"
+	"mirrorwatch/crawler/survey"
 )
 
 // manifestMu guards the manifest of any one archive in this process: several series may seal at once.
@@ -68,13 +69,26 @@ func (a *Archive) writeManifest(sums map[string]string) error {
 	return writeError("write", a.path(manifestFile), durable.WriteFile(a.fs, a.path(manifestFile), b.Bytes(), 0o666))
 }
 
-// unlist takes files out of the manifest.
+// unlist takes files out of the manifest. Sealing only adds lines, so a manifest that loses some is the one thing that could
+// not be told from the newer one: it is kept beside it under the time of the change (I5).
 func (a *Archive) unlist(names ...string) error {
 	manifestMu.Lock()
 	defer manifestMu.Unlock()
+	old, err := os.ReadFile(a.path(manifestFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	sums, err := a.readManifest()
 	if err != nil {
 		return err
+	}
+	if loses := slices.ContainsFunc(names, func(n string) bool { return sums[n] != "" }); loses {
+		kept := a.path(manifestFile + "." + survey.Timestamp17(a.opt.Now()))
+		if _, err := os.Stat(kept); errors.Is(err, fs.ErrNotExist) {
+			if err := durable.WriteFile(a.fs, kept, old, 0o666); err != nil {
+				return writeError("write", kept, err)
+			}
+		}
 	}
 	maps.DeleteFunc(sums, func(n, _ string) bool { return slices.Contains(names, n) })
 	return a.writeManifest(sums)

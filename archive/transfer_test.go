@@ -3,7 +3,9 @@ package archive
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +98,10 @@ func TestPrune(t *testing.T) {
 		if err != nil || len(m.Files) != 2 {
 			t.Errorf("snapshot %d: %+v %v", i, m, err)
 		}
+	}
+	kept, _ := filepath.Glob(filepath.Join(dir, "manifest-sha256.txt.*"))
+	if len(kept) != 1 || !strings.Contains(string(must[[]byte](t)(os.ReadFile(kept[0]))), "202609-") {
+		t.Errorf("the manifest that names the pruned files is not kept: %v", kept)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*", "20261[0]*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
