@@ -191,7 +191,12 @@ func (w *testWorld) Note(_ context.Context, n survey.Note) (survey.Capture, erro
 	return survey.Capture{}, nil
 }
 
-func (w *testWorld) Commit(context.Context) error { w.commits++; return nil }
+func (w *testWorld) Commit(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commits++
+	return nil
+}
 
 func (w *testWorld) Versions(context.Context, survey.Article, int) ([]Version, error) {
 	return w.versions, nil

@@ -132,6 +132,7 @@ func (a *attempt) do(ctx context.Context, key string) (*Failure, error) {
 	if !stop() || f != nil || !a.r.keep || a.v.Probe.Purpose.Decides() || a.v.Insecure || a.v.Family != 0 {
 		c.close()
 	} else {
+		c.settle(0) // before another exchange can have it
 		a.t.pool.put(c)
 	}
 	return f, nil
@@ -166,6 +167,15 @@ func (a *attempt) exchange(ctx context.Context, sent *request) *Failure {
 	return f
 }
 
+// settle waits for second answers of the look-ups that led here and marks them. Only the exchange that made the connection
+// calls it: afterwards the look-ups are shared by all that ride on it.
+func (c *conn) settle(wait time.Duration) {
+	for _, late := range c.late {
+		late(wait)
+	}
+	c.late = nil
+}
+
 // seal makes the Exchange. Nothing changes it afterwards.
 func (a *attempt) seal(f *Failure) *survey.Exchange {
 	c := a.c
@@ -173,10 +183,9 @@ func (a *attempt) seal(f *Failure) *survey.Exchange {
 	if f != nil && f.Stage == survey.StageDNS {
 		wait = a.t.limits.Linger
 	}
-	for _, late := range c.late {
-		late(wait)
+	if !a.reused {
+		c.settle(wait)
 	}
-	c.late = nil
 	u := *a.req.URL
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	e := &survey.Exchange{
