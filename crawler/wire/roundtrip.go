@@ -132,7 +132,9 @@ func (a *attempt) do(ctx context.Context, key string) (*Failure, error) {
 	if !stop() || f != nil || !a.r.keep || a.v.Probe.Purpose.Decides() || a.v.Insecure || a.v.Family != 0 {
 		c.close()
 	} else {
-		c.settle(0) // before another exchange can have it
+		if !a.reused {
+			c.settle(0) // before another exchange can have it
+		}
 		a.t.pool.put(c)
 	}
 	return f, nil
