@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mirrorwatch/archive"
+	"mirrorwatch/cmd/mirrorwatch/internal/sites"
 )
 
 // Exit statuses, the same for every command (DESIGN section 2).
@@ -90,7 +91,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
 		name = strings.TrimLeft(name, "-")
 		err = fmt.Errorf("%s: unknown flag --%s", c.Command.Name, name)
-		if near := nearest(name, flagNames(c.Command)); near != "" {
+		if near := sites.Nearest(name, flagNames(c.Command)); near != "" {
 			hint = fmt.Sprintf("did you mean --%s? %s", near, hint)
 		}
 	} else {
@@ -107,7 +108,7 @@ func unknownCommand(app *cli.App, name string) error {
 	hint := "commands: " + strings.Join(names, ", ")
 	if strings.Contains(name, "://") {
 		hint = "to check an address: mirrorwatch check " + name
-	} else if near := nearest(name, names); near != "" {
+	} else if near := sites.Nearest(name, names); near != "" {
 		hint = "did you mean " + near + "? " + hint
 	}
 	return &status{code: exitUsage, err: fmt.Errorf("unknown command %q", name), hint: hint}
@@ -119,36 +120,6 @@ func flagNames(c *cli.Command) []string {
 		names = append(names, f.Names()...)
 	}
 	return names
-}
-
-// nearest returns the candidate within an edit distance of a third of the word, empty when none is.
-func nearest(word string, candidates []string) string {
-	best, at := "", len(word)/3+1
-	for _, c := range candidates {
-		if d := distance(word, c); d <= at && len(c) > 1 {
-			best, at = c, d-1
-		}
-	}
-	return best
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		prev := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			prev, row[j] = row[j], min(row[j]+1, row[j-1]+1, prev+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // visible makes control and bidirectional characters of foreign text harmless for a terminal; line ends stay.

@@ -558,7 +558,9 @@ func oneOf(s string, words ...string) error {
 	return bad(want, "%q is not known here", s)
 }
 
-// nearest returns the word within a small edit distance of s, or "".
+// Nearest returns the word within a small edit distance of s, or "": what somebody may have meant.
+func Nearest(s string, words []string) string { return nearest(s, words) }
+
 func nearest(s string, words []string) string {
 	if len(s) > 64 {
 		return ""
