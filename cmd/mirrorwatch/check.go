@@ -201,7 +201,7 @@ func (j *job) addSites(c *cli.Context, over sites.Overrides) error {
 		u, err := sites.ParseURL(arg)
 		if err != nil {
 			hint := "give the article's whole address, such as https://www.example.org/2026/story"
-			if !strings.Contains(arg, "://") {
+			if !strings.Contains(arg, ":/") {
 				hint = "did you mean https://" + arg + "?"
 			}
 			return usagef(hint, "check: %q is no address of an article: %w", arg, err)
