@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"mirrorwatch/crawler/survey"
@@ -200,6 +201,9 @@ func ParseURL(s string) (*url.URL, error) {
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return nil, bad(wantURL, "a URL holds a space or control character")
 	}
+	if !utf8.ValidString(s) {
+		return nil, bad(wantURL, "a URL holds octets that are no UTF-8: %s", quoteURL(s))
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return nil, bad(wantURL, "%s is no URL: %v", quoteURL(s), plainURLError(err))
@@ -281,6 +285,10 @@ func parseHost(hostport string) (string, error) {
 			host, port = hostport[:i], hostport[i:]
 		}
 		ascii, err := hostProfile.ToASCII(strings.TrimSuffix(host, "."))
+		if err == nil {
+			// What came out must go in again: an octet that is no UTF-8 becomes a label that no resolver knows.
+			_, err = hostProfile.ToASCII(ascii)
+		}
 		if err != nil || ascii == "" || len(ascii) > 253 {
 			return "", bad(want, "%q is no host name", host)
 		}
