@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,29 +44,62 @@ func nodeModule(t *testing.T, name string) string {
 	return path
 }
 
-// browser starts Chromium and returns the context of its tab.
+// chrome is the one Chromium that all tests of the package share; TestMain ends it.
+var chrome struct {
+	sync.Mutex
+	ctx  context.Context
+	stop func()
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if chrome.stop != nil {
+		chrome.stop()
+	}
+	os.Exit(code)
+}
+
+// browser returns the context of a tab of its own in Chromium, which the first caller starts.
 func browser(t *testing.T) context.Context {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
+	chrome.Lock()
+	defer chrome.Unlock()
+	if chrome.ctx == nil {
+		path := ""
+		for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+			if p, err := exec.LookPath(name); err == nil {
+				path = p
+				break
+			}
 		}
+		if path == "" {
+			lacking(t, "no Chromium in the path")
+		}
+		profile, err := os.MkdirTemp("", "mirrorwatch-chromium-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile),
+			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.DisableGPU)
+		parent, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+		ctx, cancel := chromedp.NewContext(parent)
+		if err := chromedp.Do(ctx); err != nil {
+			cancel()
+			stop()
+			_ = os.RemoveAll(profile)
+			t.Fatal(err)
+		}
+		chrome.ctx = ctx
+		chrome.stop = func() { cancel(); stop(); _ = os.RemoveAll(profile) }
 	}
-	if path == "" {
-		lacking(t, "no Chromium in the path")
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.DisableGPU)
-	parent, stop := chromedp.NewExecAllocator(context.Background(), opts...)
-	ctx, cancel := chromedp.NewContext(parent)
-	t.Cleanup(func() { cancel(); stop() })
-	if err := chromedp.Do(ctx); err != nil {
+	tab, cancel := chromedp.NewContext(chrome.ctx)
+	t.Cleanup(cancel)
+	limited, end := context.WithTimeout(tab, 4*time.Minute)
+	t.Cleanup(end)
+	if err := chromedp.Do(limited); err != nil {
 		t.Fatal(err)
 	}
-	limited, end := context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(end)
 	return limited
 }
 
