@@ -212,7 +212,7 @@ func Markdown(w io.Writer, r survey.Report) error {
 		}
 	}
 	if len(r.Candidates) > 0 {
-		fmt.Fprintf(out, "\n### Announced addresses, not visited\n\n")
+		fmt.Fprintf(out, "\n### %s\n\n", say["announced"])
 		for i, c := range r.Candidates {
 			if i == 50 {
 				fmt.Fprintf(out, "- and %d more\n", len(r.Candidates)-50)

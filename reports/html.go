@@ -116,11 +116,17 @@ type (
 		Changes                 []changed
 		Broken                  []broken
 		NotJudged               []string
+		Redirects               []redirectRow
+		Slow                    []slowRow
+		SlowRule                string
+		Certificates            []certRow
+		Sync                    []syncRow
+		Crawls                  []crawlRow
 		Months                  []month
 		Gloss                   []gloss
 		StateNames              []string
 		// What was left out, said where it would stand.
-		BrokenMore, SnapshotsMore, ChangesMore, CandidatesMore, FreshMore, StatesMore, IncidentsMore, RunsMore string
+		BrokenMore, RedirectsMore, CertificatesMore, SnapshotsMore, ChangesMore, CandidatesMore, FreshMore, StatesMore, IncidentsMore, RunsMore string
 
 		Candidates []candidate
 		Incidents  []incidentRow
@@ -184,7 +190,7 @@ type (
 		Target, Kind, Parents string
 		On                    []string
 	}
-	candidate   struct{ Host, Rule, Evidence string }
+	candidate   struct{ Host, Rule, Evidence, Confirmed string }
 	incidentRow struct{ ID, Began, Where, Cause, State, Lasted string }
 	stateRow    struct {
 		chipd
@@ -196,7 +202,7 @@ type (
 	}
 	snapshotRow struct {
 		chipd
-		ID, Name, Replay, Words, Seen, Command string
+		ID, Name, Replay, Words, Seen, Command, File, Digest string
 	}
 )
 
@@ -275,12 +281,20 @@ func newPage(v View) pageData {
 	p.Changes, p.ChangesMore = changes(r.Articles, most)
 	p.Broken, p.BrokenMore = brokenRows(r.Links)
 	p.NotJudged = notJudged(r)
+	p.Redirects, p.RedirectsMore = redirectRows(r.Articles)
+	p.Slow, p.SlowRule = slowRows(r.Articles)
+	p.Certificates, p.CertificatesMore = certificateRows(r.Articles, now)
+	p.Sync, p.Crawls = syncRows(r), crawlRows(r)
 	for i, c := range r.Candidates {
 		if i == maxCandidates {
 			p.CandidatesMore = fmt.Sprintf(say["more"], len(r.Candidates)-i)
 			break
 		}
-		p.Candidates = append(p.Candidates, candidate{Visible(string(c.Host), 200), Visible(spaced(c.Rule), 60), Visible(c.Evidence, 400)})
+		confirmed := say["confirmed-no"]
+		if c.Confirmed {
+			confirmed = say["confirmed-yes"]
+		}
+		p.Candidates = append(p.Candidates, candidate{Visible(string(c.Host), 200), Visible(spaced(c.Rule), 60), Visible(c.Evidence, 400), confirmed})
 	}
 	for i := range v.States {
 		s := v.States[i]
@@ -955,6 +969,15 @@ func history(p *pageData, v View, now time.Time) {
 		if day := s.Time.UTC().Format("2006-01-02"); days[day] == "" {
 			row.ID = "day-" + day
 			days[day] = row.ID
+		}
+		if s.File != "" {
+			row.File = fmt.Sprintf(say["file-at"], Visible(s.File, 120), fmt.Sprint(s.Offset), size(s.Length))
+		}
+		if s.Payload != "" {
+			row.Digest = say["payload"] + " " + Visible(string(s.Payload), 80)
+		}
+		if s.LeftOut > 0 {
+			row.Seen += "; " + fmt.Sprintf(say["left-out"], plural(s.LeftOut, say["one-part"], say["many-parts"]))
 		}
 		row.Command = Visible(restoreLine(v.Command, v.DataDir, s.Article, string(s.Mirror), s.Vantage, survey.Timestamp17(s.Time)), 3000)
 		p.Snapshots = append(p.Snapshots, row)

@@ -33,6 +33,7 @@ func sampleFindings() []survey.Finding {
 	primary := sampleFinding("www.presstv.com", survey.Primary, survey.Up, survey.Identical)
 	primary.By, primary.Confidence = survey.Ptr(survey.ByReference), survey.Low
 	same := sampleFinding("www.presstv.co.uk", survey.Alternate, survey.Up, survey.SameArticle)
+	same.Redirects = []survey.Redirect{{URL: "https://presstv.co.uk/Detail/479262", Status: 301}}
 	altered := sampleFinding("www.presstv.ir", survey.Alternate, survey.Degraded, survey.Altered)
 	altered.Kind, altered.Reasons = survey.Ptr("name_or_number"), []string{"one name and one number differ from the reference"}
 	altered.Changes = []survey.Change{
@@ -48,6 +49,9 @@ func sampleFindings() []survey.Finding {
 	seized.PageClass, seized.Reasons = survey.ClassSeizureBanner, []string{"banner text and image of a seizure notice", "name servers changed"}
 	seized.Matched = []survey.Match{{Rule: "seizure-text", List: "classes 1", Offset: 120}}
 	cut := sampleFinding("short.example", survey.Alternate, survey.Degraded, survey.Truncated)
+	cut.FinalURL, cut.Redirects = "https://reader.example/Detail/479262?amp", []survey.Redirect{{URL: "https://short.example/Detail/479262", Status: 302}, {URL: "https://l.example/479262", Status: 307}}
+	cut.Timing = survey.Timing{DNS: survey.Ptr(12.0), Connect: survey.Ptr(231.0), TLS: survey.Ptr(460.0), FirstByte: survey.Ptr(3810.4), Total: survey.Ptr(4200.0)}
+	cut.TLS = &survey.TLS{Version: "TLS 1.2", Verified: true, NotAfter: t0.Add(9 * 24 * time.Hour), Issuer: "Test CA", SHA256: strings.Repeat("0a", 32)}
 	cut.Kind, cut.Reasons = survey.Ptr("teaser"), []string{"48% of the reference's text, ends early"}
 	wall := sampleFinding("wall.example", survey.Alternate, survey.Unknown, survey.Undetermined)
 	wall.PageClass, wall.Reasons = survey.ClassChallenge, []string{survey.ReasonChallenge}
@@ -64,6 +68,14 @@ func sampleReport(findings []survey.Finding) survey.Report {
 			Reference: &survey.Reference{Mirror: "www.presstv.com", Snapshot: survey.Timestamp17(t0) + "/" + aleppo, ObservedAt: t0, Why: "primary"}, Mirrors: findings}},
 		Candidates: []survey.CandidateMirror{{Host: "www.presstv.tv", Site: "presstv", Article: aleppo, Rule: "sentence",
 			Evidence: "Press TV’s website can also be accessed at the following alternate addresses: www.presstv.tv"}},
+	}
+	for _, f := range findings {
+		if f.Role != survey.Alternate || f.State == survey.Down {
+			continue
+		}
+		r.Links = append(r.Links, survey.Link{Target: "https://www.presstv.com/photo/" + string(f.Mirror) + "/aleppo.jpg", Kind: "image", Parents: []string{aleppo}, Results: []survey.LinkResult{
+			{Mirror: f.Mirror, Vantage: "direct", URL: "https://" + string(f.Mirror) + "/photo/aleppo.jpg", Status: survey.Ptr(404), Outcome: survey.Status(404), State: "broken", FirstSeen: t0.Add(-48 * time.Hour)},
+			{Mirror: "www.presstv.com", Vantage: "direct", Outcome: survey.RobotsRefused, State: "not_judged"}}})
 	}
 	r.Summary = survey.Summarise(r)
 	return r
@@ -129,12 +141,23 @@ func sampleView(r survey.Report) View {
 			}
 			if f.Snapshot != nil {
 				v.Snapshots = append(v.Snapshots, survey.SnapshotRow{ID: "urn:uuid:1", Name: *f.Snapshot, Site: c.Site, Article: c.URL, Mirror: f.Mirror, Vantage: f.Vantage,
-					URL: f.URL, Time: t0, Last: t0.Add(time.Hour), Count: 1 + i, State: f.State, Verdict: f.Verdict.Verdict})
+					URL: f.URL, Time: t0, Last: t0.Add(time.Hour), Count: 1 + i, State: f.State, Verdict: f.Verdict.Verdict,
+					Payload: survey.Digest("sha256:" + strings.Repeat("cd", 32)), File: "2026-11-20261120T031700Z-5f2c9a-00001.warc.gz", Offset: int64(4096 * i), Length: 31234})
 			}
 			if f.State != survey.Up {
 				v.States = append(v.States, survey.StateInterval{Site: c.Site, Article: c.URL, Mirror: f.Mirror, Vantage: f.Vantage, State: f.State, Verdict: f.Verdict.Verdict,
 					First: t0.Add(-75 * time.Hour), Last: t0, Before: survey.Up})
 			}
+		}
+	}
+	for i, f := range r.Articles[:min(1, len(r.Articles))] {
+		for n, m := range f.Mirrors[:min(3, len(f.Mirrors))] {
+			s := survey.Sync{Site: f.Site, Mirror: m.Mirror, Vantage: m.Vantage, Expected: 20, Present: 20 - 3*n}
+			if n > 0 {
+				s.Missing, s.WorstLag = []string{aleppo, "https://www.presstv.com/Detail/2016/08/11/479300/Floods"}, &survey.Lag{Seconds: 5400, Bound: 3600}
+			}
+			v.Report.Sync = append(v.Report.Sync, s)
+			v.Report.Crawls = append(v.Report.Crawls, survey.Crawl{Site: f.Site, Mirror: m.Mirror, Vantage: m.Vantage, Complete: n != 2, URLs: 812 - n, Pages: 640 - n - i, Equal: 500 * min(n, 1), ByText: 100 * min(n, 1), Differ: 12 * n, Broken: n, NotJudged: 3})
 		}
 	}
 	for n := range 6 {

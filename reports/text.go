@@ -63,13 +63,17 @@ func Text(w io.Writer, r survey.Report, opt TextOptions) error {
 	}
 	if len(r.Candidates) > 0 {
 		fmt.Fprintln(out)
-		hosts := announced(r)
+		hosts, confirmed := announced(r)
 		for i, h := range hosts {
 			if i == 20 {
 				fmt.Fprintf(out, textAndMore+"\n", len(hosts)-20)
 				break
 			}
-			fmt.Fprintf(out, textAnnounced+"\n", Visible(h, 100))
+			text := textAnnounced
+			if confirmed[h] {
+				text = textConfirmed
+			}
+			fmt.Fprintf(out, text+"\n", Visible(h, 100))
 		}
 		fmt.Fprintln(out, p.faint(textAnnouncedHint))
 	}
@@ -200,16 +204,19 @@ func shortRestore(command, data, article string) string {
 	return line
 }
 
-// announced are the hosts that pages of the run announce, each once, in the run's order.
-func announced(r survey.Report) (hosts []string) {
-	seen := map[string]bool{}
+// announced are the hosts that pages of the run announce, each once, in the run's order, and which of them are confirmed.
+func announced(r survey.Report) (hosts []string, confirmed map[string]bool) {
+	seen, confirmed := map[string]bool{}, map[string]bool{}
 	for _, c := range r.Candidates {
 		if !seen[c.Host] {
 			seen[c.Host] = true
 			hosts = append(hosts, c.Host)
 		}
+		if c.Confirmed {
+			confirmed[c.Host] = true
+		}
 	}
-	return hosts
+	return hosts, confirmed
 }
 
 // conclusions are those of the check that say more than the states beside them: all when several vantages looked, else

@@ -28,9 +28,9 @@ func (db *DB) Last(ctx context.Context) (report survey.Report, ok bool, err erro
 
 // Report returns a run as a document. Findings whose detail was thinned hold what the columns still say. A run that was
 // killed is not complete and has no end.
-func (db *DB) Report(ctx context.Context, run survey.RunID) (survey.Report, error) {
+func (db *DB) Report(ctx context.Context, run survey.RunID) (r survey.Report, err error) {
 	doing := "reading run " + string(run)
-	r := survey.Report{Schema: survey.Schema}
+	r = survey.Report{Schema: survey.Schema}
 	var doc string
 	var summary sql.NullString
 	if err := db.sql.QueryRowContext(ctx, `SELECT doc, summary FROM runs WHERE id = $1`, string(run)).Scan(&doc, &summary); err != nil {
@@ -81,6 +81,12 @@ func (db *DB) Report(ctx context.Context, run survey.RunID) (survey.Report, erro
 			r.Candidates = append(r.Candidates, c)
 			return nil
 		}); err != nil {
+		return r, err
+	}
+	if r.Sync, err = db.Syncs(ctx, run); err != nil {
+		return r, err
+	}
+	if r.Crawls, err = db.crawlsOf(ctx, run); err != nil {
 		return r, err
 	}
 	if summary.Valid {
@@ -276,7 +282,7 @@ func (db *DB) Snapshots(ctx context.Context, q SnapshotQuery) ([]survey.Snapshot
 	if q.Limit <= 0 {
 		q.Limit = 1000
 	}
-	text := `SELECT n.id, s.site, s.article, s.mirror, s.vantage, n.url, n.time, n.last_seen, n.count, n.state, n.verdict, n.page_class, n.payload, n.flagged, n.left_out
+	text := `SELECT n.id, s.site, s.article, s.mirror, s.vantage, n.url, n.time, n.last_seen, n.count, n.state, n.verdict, n.page_class, n.payload, n.flagged, n.left_out, n.page
 		FROM snapshots n JOIN series s ON s.id = n.series`
 	if len(where) > 0 {
 		text += " WHERE " + strings.Join(where, " AND ")
@@ -287,10 +293,19 @@ func (db *DB) Snapshots(ctx context.Context, q SnapshotQuery) ([]survey.Snapshot
 	err := db.each(ctx, "reading snapshots", text, args, func(rows *sql.Rows) error {
 		var r survey.SnapshotRow
 		var first, last int64
+		var page sql.RawBytes
 		if err := rows.Scan(&r.ID, &r.Site, &r.Article, &r.Mirror, &r.Vantage, &r.URL, &first, &last, &r.Count, &r.State, &r.Verdict,
-			&r.PageClass, &r.Payload, &r.Flagged, &r.LeftOut); err != nil {
+			&r.PageClass, &r.Payload, &r.Flagged, &r.LeftOut, &page); err != nil {
 			return err
 		}
+		var at struct {
+			File           string
+			Offset, Length int64
+		}
+		if err := json.Unmarshal(page, &at); err != nil {
+			return err
+		}
+		r.File, r.Offset, r.Length = at.File, at.Offset, at.Length
 		r.Time, r.Last = moment(first), moment(last)
 		r.Name = survey.Snapshot{Time: r.Time, URL: r.URL}.Name()
 		all = append(all, r)
@@ -338,8 +353,9 @@ func (db *DB) Requisites(ctx context.Context, site, article string, mirror surve
 
 // KnownLink is the newest answer for a link on a mirror.
 type KnownLink struct {
-	Target string
-	Kind   string
+	Target  string
+	Kind    string
+	Parents []string
 	survey.LinkResult
 	Checked time.Time // when it was last asked for
 }
@@ -348,15 +364,21 @@ type KnownLink struct {
 // until f returns false. No more than one is held in memory.
 func (db *DB) KnownLinks(ctx context.Context, site string, f func(KnownLink) bool) error {
 	stop := errors.New("stop")
-	err := db.each(ctx, "reading links", `SELECT l.target, l.kind, s.mirror, s.vantage, s.url, s.status, s.outcome, s.state, s.first_seen, s.checked
+	err := db.each(ctx, "reading links", `SELECT l.target, l.kind, l.parents, s.mirror, s.vantage, s.url, s.status, s.outcome, s.state, s.first_seen, s.checked
 		FROM links l JOIN link_states s ON s.link = l.id
 		WHERE l.site = $1 AND s.first_seen = (SELECT MAX(n.first_seen) FROM link_states n WHERE n.link = s.link AND n.mirror = s.mirror AND n.vantage = s.vantage)
 		ORDER BY l.target, s.mirror, s.vantage`, []any{site}, func(rows *sql.Rows) error {
 		var k KnownLink
+		var parents string
 		var status sql.NullInt64
 		var first, checked int64
-		if err := rows.Scan(&k.Target, &k.Kind, &k.Mirror, &k.Vantage, &k.URL, &status, &k.Outcome, &k.State, &first, &checked); err != nil {
+		if err := rows.Scan(&k.Target, &k.Kind, &parents, &k.Mirror, &k.Vantage, &k.URL, &status, &k.Outcome, &k.State, &first, &checked); err != nil {
 			return err
+		}
+		if k.State != "ok" { // of what works nobody asks
+			if err := json.Unmarshal([]byte(parents), &k.Parents); err != nil {
+				return err
+			}
 		}
 		if status.Valid {
 			k.Status = survey.Ptr(int(status.Int64))

@@ -97,6 +97,10 @@ type SnapshotRow struct {
 	Flagged bool `json:"flagged"`
 	// LeftOut counts requisites that the snapshot lacks.
 	LeftOut int `json:"left_out"`
+	// File, Offset and Length are where the page's record stands: a WARC relative to DIR/archive, octets of its gzip member.
+	File   string `json:"file"`
+	Offset int64  `json:"offset"`
+	Length int64  `json:"length"`
 }
 
 // RunRow is one run with its counts.
