@@ -35,6 +35,7 @@ type frontier struct {
 	skip   map[uint32]bool
 	busy   int
 	closed bool
+	undone bool // an address came back undone
 	err    error
 }
 
@@ -263,7 +264,7 @@ func (f *frontier) finish(t target, done bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.busy--
-	if done {
+	if f.undone = f.undone || !done; done {
 		var b [4]byte
 		binary.LittleEndian.PutUint32(b[:], t.number)
 		if _, err := f.marks.Write(b[:]); err != nil && f.err == nil {
@@ -290,11 +291,11 @@ func (f *frontier) flush() error {
 	return errors.Join(f.err, f.out.Flush(), f.marks.Flush())
 }
 
-// left is how many addresses wait.
-func (f *frontier) left() int {
+// complete reports whether every address was handed out and none came back undone.
+func (f *frontier) complete() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return int(f.count - f.next)
+	return f.next == f.count && !f.undone
 }
 
 func (f *frontier) close() error {

@@ -54,3 +54,7 @@ func (m lastingMemory) Arrival(ctx context.Context, a survey.Article, h survey.H
 func (m lastingMemory) Links(ctx context.Context, site string, f func(KnownLink) bool) error {
 	return m.next.Links(context.WithoutCancel(ctx), site, f)
 }
+
+func (m lastingMemory) Crawled(ctx context.Context, site string) (time.Time, error) {
+	return m.next.Crawled(context.WithoutCancel(ctx), site)
+}

@@ -18,8 +18,9 @@ import (
 
 // KnownLink is the newest answer of one mirror to one link, as earlier runs left it.
 type KnownLink struct {
-	Target string
-	Kind   string
+	Target  string
+	Kind    string
+	Parents []string
 	survey.LinkResult
 	Checked time.Time // when it was last asked for
 }

@@ -40,6 +40,8 @@ type Memory interface {
 	Arrival(ctx context.Context, a survey.Article, m survey.Host, vantage string) (first, before time.Time, err error)
 	// Links calls f for the newest answer of every known link of the site, until f returns false.
 	Links(ctx context.Context, site string, f func(KnownLink) bool) error
+	// Crawled says when the newest whole crawl of the site ended, zero when there was none.
+	Crawled(ctx context.Context, site string) (time.Time, error)
 }
 
 // Version is an archived version of an article.
@@ -78,9 +80,8 @@ type SitePlan struct {
 	// Transport gives the transport of a vantage; it is asked once per vantage and run.
 	Transport func(v survey.Vantage) (http.RoundTripper, error)
 
-	published arrivals      // by article, from feeds
-	expected  []string      // articles that feeds and sitemaps name
-	crawled   []survey.Link // what a crawl of the site found, for history
+	published arrivals // by article, from feeds
+	expected  []string // articles that feeds and sitemaps name
 }
 
 // PathRule maps an article's path on the primary to its path on one mirror (on all when Mirror is empty).
@@ -99,11 +100,11 @@ type Settings struct {
 	MaxRequisites   int           // per snapshot; 500
 	MaxRequisiteSum int64         // octets per snapshot; 200 MB
 	RequisiteTime   time.Duration // per snapshot; 2 min
-	RequisitesEvery time.Duration // an unchanged page's requisites are fetched again after this; 24 h
+	RequisitesEvery time.Duration // an unchanged page's requisites are fetched again after this; 24 h; negative: every run
 	Media           string        // none, head, all; head
 	IgnoreRobots    bool
 	Links           string        // none: requisites only; page: the links of each article too; site: the whole site; page
-	LinksEvery      time.Duration // a link that was found to work is asked for again after this; 24 h
+	LinksEvery      time.Duration // a link that was found to work is asked for again, and a site crawled, after this; 24 h; negative: every run
 	External        bool          // links to hosts outside the mirror set too
 }
 
@@ -167,6 +168,9 @@ type Config struct {
 	// Done is called once per finished Check, after its records are durable, by one goroutine at a time. Its error stops the
 	// run.
 	Done func(ctx context.Context, d Done) error
+	// Crawled is called once per crawl of a site, after its records are durable. Its error stops the run; what the crawl needs to
+	// go on is kept until it has returned.
+	Crawled func(ctx context.Context, c Crawled) error
 	// Progress is told what happens, for people; it must not block.
 	Progress func(Event)
 }
@@ -179,6 +183,15 @@ type Done struct {
 	Candidates []survey.CandidateMirror
 	// Links are the answers to links of this article that this run asked for.
 	Links []survey.Link
+}
+
+// Crawled is what a crawl of one site found: the links that are not as they should be, or are so again, and a summary for
+// each mirror (none when only what was known to be broken was asked for again).
+type Crawled struct {
+	At     time.Time
+	Site   string
+	Links  []survey.Link
+	Crawls []survey.Crawl
 }
 
 // Event is one step of a run.

@@ -35,6 +35,7 @@ type run struct {
 	robots      robots
 	confirmed   confirmations
 	links       links
+	came        came
 	delegations delegations
 	stop        Stop
 	last        sync.Mutex // guards Config.Done: one call at a time
@@ -94,13 +95,18 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 		if sp.Settings.Links != "site" || r.stopped() {
 			continue
 		}
-		links, crawls, err := r.crawlSite(ctx, *sp)
+		found, clean, err := r.crawlSite(ctx, *sp)
 		if err != nil {
 			return report, err
 		}
-		sp.crawled = links
-		report.Links = append(report.Links, links...)
-		report.Crawls = append(report.Crawls, crawls...)
+		report.Links = append(report.Links, found.Links...)
+		report.Crawls = append(report.Crawls, found.Crawls...)
+		if r.Crawled != nil {
+			if err := r.Crawled(context.WithoutCancel(ctx), found); err != nil {
+				return report, err
+			}
+		}
+		clean()
 	}
 	checks, err := r.checks(ctx, plan)
 	seen := map[string]bool{}
@@ -121,7 +127,7 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 	}
 	report.Links = merged(report.Links, r.links.report())
 	for _, sp := range plan.Sites {
-		report.Sync = append(report.Sync, completeness(sp, report.Articles)...)
+		report.Sync = append(report.Sync, r.completeness(sp, report.Articles)...)
 	}
 	report.Run.Finished = r.now().UTC()
 	report.Run.Complete = err == nil && !r.stopped()
@@ -232,9 +238,6 @@ func (r *run) checks(ctx context.Context, plan Plan) ([]*Done, error) {
 		wg.Go(func() {
 			for i := range next {
 				d, err := r.check(ctx, jobs[i].sp, jobs[i].a)
-				if i == 0 || jobs[i-1].sp.Site.Name != jobs[i].sp.Site.Name {
-					d.Links = merged(jobs[i].sp.crawled, d.Links) // history takes links with a check
-				}
 				if err == nil {
 					err = r.finish(ctx, d)
 				}

@@ -54,6 +54,7 @@ type siteCrawl struct {
 	sp      SitePlan
 	v       *visitor
 	list    *frontier
+	dir     string   // of the crawl's state
 	hosts   [][]byte // of the mirror set, longest first
 	seed    maphash.Seed
 	fetched atomic.Int64
@@ -66,6 +67,8 @@ type siteCrawl struct {
 	queries map[uint64]uint16 // path -> queries found
 	traps   map[string]bool
 	mirrors map[survey.Host]*crawlStand
+	known   map[linkKey]KnownLink // what earlier runs left
+	again   bool                  // only what was not as it should be is asked for again
 }
 
 // crawlStand is what a crawl counts of one mirror.
@@ -97,9 +100,12 @@ type crawlAnswer struct {
 func (a *crawlAnswer) html() bool { return a.typ == "text/html" || a.typ == "application/xhtml+xml" }
 
 // crawlSite crawls the site on its primary, from the first vantage that is not void, and compares each address with that on
-// every mirror. It returns the targets that are not as they should be, with their parents, and a summary for each mirror.
-func (r *run) crawlSite(ctx context.Context, sp SitePlan) (_ []survey.Link, _ []survey.Crawl, err error) {
+// every mirror. It returns the targets that are not as they should be, with their parents, and a summary for each mirror;
+// clean is to be called when they are saved. A site that was crawled within Settings.LinksEvery is not crawled again: only
+// what was not as it should be is asked for.
+func (r *run) crawlSite(ctx context.Context, sp SitePlan) (found Crawled, clean func(), err error) {
 	c := &siteCrawl{run: r, sp: sp, seed: maphash.MakeSeed(), queries: map[uint64]uint16{}, traps: map[string]bool{}, mirrors: map[survey.Host]*crawlStand{}}
+	found, clean = Crawled{Site: sp.Site.Name}, func() {}
 	for _, n := range sp.Vantages {
 		if !r.isVoid(n.Name) {
 			c.v = r.visitor(sp, n)
@@ -107,11 +113,13 @@ func (r *run) crawlSite(ctx context.Context, sp SitePlan) (_ []survey.Link, _ []
 		}
 	}
 	if c.v == nil {
-		return nil, nil, nil
+		return found, clean, nil
 	}
-	known, err := r.links.load(ctx, r.Memory, sp.Site.Name)
-	if err != nil {
-		return nil, nil, err
+	if c.known, err = r.links.load(ctx, r.Memory, sp.Site.Name); err != nil {
+		return found, clean, err
+	}
+	if c.again, err = c.recent(ctx); err != nil {
+		return found, clean, err
 	}
 	for _, m := range sp.Site.Mirrors {
 		c.hosts = append(c.hosts, []byte(m.Host))
@@ -121,59 +129,44 @@ func (r *run) crawlSite(ctx context.Context, sp SitePlan) (_ []survey.Link, _ []
 	}
 	slices.SortFunc(c.hosts, func(a, b []byte) int { return cmp.Compare(len(b), len(a)) })
 	dir := sp.State
-	if dir == "" {
+	if dir == "" || c.again {
 		if dir, err = os.MkdirTemp("", "mirrorwatch-crawl-"); err != nil {
-			return nil, nil, err
+			return found, clean, err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	if err := c.open(dir); err != nil {
-		return nil, nil, err
+		return found, clean, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-
-	primary := sp.Site.Primary()
-	c.list.add(target{url: primary.Origin() + "/", kind: markup.Page})
-	for _, a := range sp.Articles {
-		c.list.add(target{url: a.URL, kind: markup.Page})
+	if len(sp.Vantages) > 1 {
+		r.Log.Info("a site is crawled from one vantage", "site", sp.Site.Name, "vantage", c.v.vantage.Name)
 	}
-	for _, u := range slices.Concat(sp.Feeds, sp.Sitemaps) {
-		c.list.add(target{url: u, kind: markup.FeedLink})
-	}
+	c.start()
 	workers := min(r.Concurrency, r.PerHost*max(1, len(sp.Site.Mirrors)))
 	if err := crawlWorkers(ctx, c.list, workers, r.stop.C, c.work); err != nil {
-		return nil, nil, err
+		return found, clean, err
 	}
 	if err := c.commit(context.WithoutCancel(ctx)); err != nil {
-		return nil, nil, err
+		return found, clean, err
 	}
-	links, err := c.gather(known)
-	if err != nil {
-		return nil, nil, err
+	if found.Links, err = c.gather(); err != nil {
+		return found, clean, err
 	}
-	complete := c.list.left() == 0 && !r.stopped() && ctx.Err() == nil
-	var crawls []survey.Crawl
-	for _, m := range sp.Site.Mirrors {
-		s := c.mirrors[m.Host]
-		s.Complete, s.Hygiene = complete, s.list.entries
-		if s.Hygiene == nil {
-			s.Hygiene = []survey.Hygiene{}
-		}
-		if m.Role == survey.Primary {
-			for t := range c.traps {
-				s.Traps = append(s.Traps, t)
+	found.At = c.now().UTC()
+	complete := c.list.complete()
+	if !c.again {
+		found.Crawls = c.summaries(complete, found.At)
+	}
+	if complete && sp.State != "" && !c.again {
+		clean = func() {
+			for _, n := range []string{foundName, doneName, "edges", "faults", standsName} {
+				_ = os.Remove(filepath.Join(dir, n))
 			}
-			sort.Strings(s.Traps)
+			_ = os.Remove(dir)
 		}
-		crawls = append(crawls, s.Crawl)
 	}
-	if complete && sp.State != "" {
-		for _, n := range []string{foundName, doneName, "edges", "faults"} {
-			_ = os.Remove(filepath.Join(dir, n))
-		}
-		_ = os.Remove(dir)
-	}
-	return links, crawls, nil
+	return found, clean, nil
 }
 
 func (c *siteCrawl) open(dir string) (err error) {
@@ -190,6 +183,10 @@ func (c *siteCrawl) open(dir string) (err error) {
 		}
 	}
 	c.edgeOut = bufio.NewWriterSize(c.edges, 64<<10)
+	c.dir = dir
+	if resumed > 0 {
+		return c.loadStands()
+	}
 	return nil
 }
 
@@ -211,7 +208,7 @@ func (c *siteCrawl) commit(ctx context.Context) error {
 	c.mu.Lock()
 	err := c.edgeOut.Flush()
 	c.mu.Unlock()
-	return errors.Join(err, c.list.flush())
+	return errors.Join(err, c.list.flush(), c.saveStands())
 }
 
 // work fetches one address on the primary, finds what it names, and holds every mirror's answer against the primary's.
@@ -219,9 +216,12 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 	if !inSite(c.sp.Site, hostOf(t.url)) {
 		return c.foreign(ctx, t)
 	}
+	if c.v.isStopped() {
+		return false, nil
+	}
 	primary := c.sp.Site.Primary()
 	p, err := c.get(ctx, primary, t.url, t.kind)
-	if err != nil || ctx.Err() != nil {
+	if err != nil || ctx.Err() != nil || p.cutShort() {
 		return false, err
 	}
 	c.count(primary.Host, func(s *crawlStand) {
@@ -230,9 +230,6 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 			s.Pages++
 		}
 	})
-	if p.outcome == survey.Interrupted || p.outcome == survey.Budget {
-		return false, nil
-	}
 	c.find(t, p)
 	c.requisites.share(c.v.vantage.Name, t, p)
 	if err := c.note(t, primary.Host, t.url, &p.linkAnswer); err != nil {
@@ -242,11 +239,8 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 		if m.Role == survey.Primary {
 			continue
 		}
-		if err := c.onMirror(ctx, t, m, p); err != nil {
+		if done, err := c.onMirror(ctx, t, m, p); err != nil || !done || ctx.Err() != nil {
 			return false, err
-		}
-		if ctx.Err() != nil {
-			return false, nil
 		}
 	}
 	if c.fetched.Add(1)%commitEvery == 0 {
@@ -261,7 +255,7 @@ func (c *siteCrawl) foreign(ctx context.Context, t target) (bool, error) {
 	a.once.Do(func() {
 		c.askLink(ctx, &seat{mirror: c.sp.Site.Primary(), visitor: c.v}, "", t.url, a)
 	})
-	if a.err != nil || ctx.Err() != nil {
+	if a.err != nil || ctx.Err() != nil || a.cutShort() {
 		return false, a.err
 	}
 	return true, c.note(t, c.sp.Site.Primary().Host, t.url, a)
@@ -274,15 +268,12 @@ func (c *siteCrawl) count(h survey.Host, f func(*crawlStand)) {
 }
 
 // get fetches an address whole, video and sound by their heads where the settings say so. Failures that may pass are asked
-// again; a Retry-After is waited for.
+// again; a Retry-After is waited for. After a stop it still asks, so that an address that was begun is asked of every mirror
+// and never again, but not twice: what may pass is then cut short.
 func (c *siteCrawl) get(ctx context.Context, m survey.Mirror, address string, kind markup.Kind) (*crawlAnswer, error) {
 	v := c.v
 	out := &crawlAnswer{}
 	out.final = address
-	if v.isStopped() {
-		out.outcome = v.stopped()
-		return out, nil
-	}
 	key := v.vantage.Name + "\x00" + string(m.Host)
 	if c.links.hostDead(key) {
 		out.outcome = survey.OwnNetwork
@@ -339,7 +330,11 @@ func (c *siteCrawl) get(ctx context.Context, m survey.Mirror, address string, ki
 				wait = after
 			}
 		}
-		if attempt <= v.settings.Retries && !v.isStopped() && !c.links.hostDead(key) && sleep(ctx, wait) == nil {
+		if v.isStopped() && attempt <= v.settings.Retries {
+			out.outcome = v.stopped()
+			return out, nil
+		}
+		if attempt <= v.settings.Retries && !c.links.hostDead(key) && sleep(ctx, wait) == nil {
 			continue
 		}
 		if network {
@@ -382,6 +377,9 @@ func (a *crawlAnswer) take(ex *survey.Exchange, body []byte) {
 
 // find puts what the primary's answer names on the list: where it redirects to, and every link and requisite.
 func (c *siteCrawl) find(t target, p *crawlAnswer) {
+	if c.again {
+		return
+	}
 	if p.location != "" {
 		if inSite(c.sp.Site, hostOf(p.location)) {
 			u := onPrimaryHost(c.sp.Site, p.location)
@@ -543,15 +541,13 @@ func (c *siteCrawl) note(t target, m survey.Host, address string, a *linkAnswer)
 	s := c.mirrors[m]
 	switch res.State {
 	case LinkOK:
-		return nil
+		if k, ok := c.known[linkKey{t.url, m, c.v.vantage.Name}]; !ok || k.State == LinkOK {
+			return nil
+		} // else it is so again, which history must know
 	case LinkBroken:
 		s.Broken++
 	case LinkNotJudged:
 		s.NotJudged++
-		switch res.Outcome {
-		case survey.Interrupted, survey.Budget:
-			return nil // asked for in the next run
-		}
 	}
 	if c.nfaults++; c.nfaults > maxFaults {
 		return nil
@@ -565,7 +561,7 @@ func (c *siteCrawl) note(t target, m survey.Host, address string, a *linkAnswer)
 }
 
 // gather groups the crawl's faults by target and finds their parents among the edges, reading the file once.
-func (c *siteCrawl) gather(known map[linkKey]KnownLink) ([]survey.Link, error) {
+func (c *siteCrawl) gather() ([]survey.Link, error) {
 	if _, err := c.faults.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
@@ -582,8 +578,12 @@ func (c *siteCrawl) gather(known map[linkKey]KnownLink) ([]survey.Link, error) {
 			l = &survey.Link{Target: f.Target, Kind: f.Kind, Parents: []string{}}
 			by[f.Hash] = l
 		}
-		if k, ok := known[linkKey{f.Target, f.Result.Mirror, f.Result.Vantage}]; ok && k.State == f.Result.State {
+		k, ok := c.known[linkKey{f.Target, f.Result.Mirror, f.Result.Vantage}]
+		if ok && k.State == f.Result.State {
 			f.Result.FirstSeen = k.FirstSeen
+		}
+		if c.again && ok && len(l.Parents) == 0 {
+			l.Parents = slices.Clone(k.Parents)
 		}
 		if first, ok := c.sp.Baseline.known(f.Target, f.Result.Mirror); ok && f.Result.State == LinkBroken && first.Before(f.Result.FirstSeen) {
 			f.Result.FirstSeen = first
@@ -593,7 +593,7 @@ func (c *siteCrawl) gather(known map[linkKey]KnownLink) ([]survey.Link, error) {
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
-	if len(by) > 0 {
+	if len(by) > 0 && !c.again {
 		if err := c.parents(by); err != nil {
 			return nil, err
 		}
@@ -639,14 +639,15 @@ func (c *siteCrawl) parents(by map[uint64]*survey.Link) error {
 }
 
 // onMirror asks the mirror for the address and judges its answer beside the primary's.
-func (c *siteCrawl) onMirror(ctx context.Context, t target, m survey.Mirror, p *crawlAnswer) error {
+// done is false when the run ended before the mirror had answered.
+func (c *siteCrawl) onMirror(ctx context.Context, t target, m survey.Mirror, p *crawlAnswer) (done bool, err error) {
 	address, err := mapURL(t.url, m, c.sp.Paths)
 	if err != nil {
-		return nil
+		return true, nil
 	}
 	a, err := c.get(ctx, m, address, t.kind)
-	if err != nil {
-		return err
+	if err != nil || ctx.Err() != nil || a.cutShort() {
+		return false, err
 	}
 	c.count(m.Host, func(s *crawlStand) {
 		s.URLs++
@@ -656,17 +657,20 @@ func (c *siteCrawl) onMirror(ctx context.Context, t target, m survey.Mirror, p *
 	})
 	if a.location != "" && a.outcome == survey.OK {
 		if err := c.redirected(ctx, t, m, p, a); err != nil {
-			return err
+			return false, err
 		}
 	} else if a.outcome == survey.OK && p.outcome == survey.OK && p.location == "" {
 		if err := c.compare(ctx, t, m, address, p, a); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if a.html() && a.exchange != nil && a.exchange.Outcome == survey.OK && a.status < 300 {
 		c.leadsAway(m, address, a.body)
 	}
-	return c.note(t, m.Host, address, &a.linkAnswer)
+	if a.cutShort() {
+		return false, nil
+	}
+	return true, c.note(t, m.Host, address, &a.linkAnswer)
 }
 
 // redirected judges a mirror's redirect: as the primary does, away from the mirror, or to another page of its own.

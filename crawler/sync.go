@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"mirrorwatch/crawler/markup"
@@ -226,7 +227,39 @@ func (r *run) arrived(ctx context.Context, a survey.Article, f *survey.Finding) 
 	if first.IsZero() && present(f) {
 		first = f.ObservedAt
 	}
-	return arrival{After: before, By: first}, nil
+	at := arrival{After: before, By: first}
+	r.came.put(a, f, at)
+	return at, nil
+}
+
+// came remembers when articles arrived, for completeness.
+type came struct {
+	mu sync.Mutex
+	by map[cameKey]arrival
+}
+
+type cameKey struct {
+	site, article string
+	mirror        survey.Host
+	vantage       string
+}
+
+func (c *came) put(a survey.Article, f *survey.Finding, at arrival) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = map[cameKey]arrival{}
+	}
+	c.by[cameKey{a.Site, a.URL, f.Mirror, f.Vantage}] = at
+}
+
+func (c *came) at(site, article string, f *survey.Finding) *time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if by := c.by[cameKey{site, article, f.Mirror, f.Vantage}].By; !by.IsZero() {
+		return survey.Ptr(by.UTC())
+	}
+	return nil
 }
 
 // lags fills the lag of each mirror behind the primary, vantage by vantage, and notes what has not arrived.
@@ -244,9 +277,6 @@ func (r *run) lags(ctx context.Context, sp SitePlan, a survey.Article, findings 
 		if at, ok := sp.published[a.URL]; ok && !on.By.IsZero() && !at.After(on.By) && at.After(on.After) {
 			on = arrival{After: at, By: at}
 		}
-		if on.By.IsZero() {
-			continue
-		}
 		for k := range findings {
 			f := &findings[k]
 			if f.Mirror == primary || f.Vantage != p.Vantage {
@@ -257,7 +287,7 @@ func (r *run) lags(ctx context.Context, sp SitePlan, a survey.Article, findings 
 				return err
 			}
 			f.Lag = lag(on, at)
-			if at.By.IsZero() && absent(f) {
+			if at.By.IsZero() && !on.By.IsZero() && absent(f) {
 				f.Notes = append(f.Notes, "has not arrived here; on the primary since "+on.By.UTC().Format(time.RFC3339)+" at the latest")
 			}
 		}
@@ -265,8 +295,8 @@ func (r *run) lags(ctx context.Context, sp SitePlan, a survey.Article, findings 
 	return nil
 }
 
-// completeness counts, per mirror and vantage, how many of the newest articles are there.
-func completeness(sp SitePlan, checks []survey.Check) []survey.Sync {
+// completeness says, per mirror and vantage, how many of the newest articles are there, and of each when it came.
+func (r *run) completeness(sp SitePlan, checks []survey.Check) []survey.Sync {
 	if len(sp.expected) == 0 {
 		return nil
 	}
@@ -283,16 +313,26 @@ func completeness(sp SitePlan, checks []survey.Check) []survey.Sync {
 			if !ok {
 				n = len(out)
 				at[key] = n
-				out = append(out, survey.Sync{Site: c.Site, Mirror: f.Mirror, Vantage: f.Vantage, Expected: len(sp.expected), Missing: []string{}})
+				out = append(out, survey.Sync{Site: c.Site, Mirror: f.Mirror, Vantage: f.Vantage, Expected: len(sp.expected),
+					Missing: []string{}, Arrivals: []survey.Arrival{}, NeverArrived: []string{}})
+			}
+			s := &out[n]
+			a := survey.Arrival{Article: c.URL, State: survey.ArrivalNotJudged, FirstSeen: r.came.at(c.Site, c.URL, f), Lag: f.Lag}
+			if p, ok := sp.published[c.URL]; ok {
+				a.Published = survey.Ptr(p.UTC())
 			}
 			switch {
+			case r.isVoid(f.Vantage):
 			case present(f):
-				out[n].Present++
+				a.State = survey.ArrivalPresent
+				s.Present++
 			case absent(f):
-				out[n].Missing = append(out[n].Missing, c.URL)
+				a.State = survey.ArrivalMissing
+				s.Missing = append(s.Missing, c.URL)
 			}
-			if f.Lag != nil && (out[n].WorstLag == nil || f.Lag.Seconds > out[n].WorstLag.Seconds) {
-				out[n].WorstLag = survey.Ptr(*f.Lag)
+			s.Arrivals = append(s.Arrivals, a)
+			if f.Lag != nil && (s.WorstLag == nil || f.Lag.Seconds > s.WorstLag.Seconds) {
+				s.WorstLag = survey.Ptr(*f.Lag)
 			}
 		}
 	}

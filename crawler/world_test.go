@@ -44,6 +44,7 @@ type testWorld struct {
 	serial   int64
 	versions []Version
 	known    []KnownLink
+	crawled  time.Time               // when the newest whole crawl ended
 	arrivals map[string][2]time.Time // mirror and article -> first seen, last absent before
 }
 
@@ -228,6 +229,8 @@ func (w *testWorld) Links(_ context.Context, _ string, f func(KnownLink) bool) e
 	}
 	return nil
 }
+
+func (w *testWorld) Crawled(context.Context, string) (time.Time, error) { return w.crawled, nil }
 
 func (w *testWorld) Arrival(_ context.Context, a survey.Article, m survey.Host, _ string) (time.Time, time.Time, error) {
 	t := w.arrivals[string(m)+" "+a.URL]

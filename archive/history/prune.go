@@ -246,7 +246,7 @@ func (db *DB) Sizes(ctx context.Context) (Sizes, error) {
 		}
 	}
 	s.Unused = free * size
-	for _, name := range []string{"runs", "checks", "series", "observations", "states", "snapshots", "requisites", "links", "link_states", "hourly", "daily", "incidents", "notices", "tracks"} {
+	for _, name := range []string{"runs", "checks", "series", "observations", "states", "snapshots", "requisites", "links", "link_states", "crawls", "syncs", "arrivals", "hourly", "daily", "incidents", "notices", "tracks"} {
 		t := TableSize{Name: name}
 		if err := db.sql.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+name).Scan(&t.Rows); err != nil {
 			return s, fmt.Errorf("measuring history: %w", err)

@@ -270,6 +270,12 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 	if set.Retries == 0 {
 		sp.Settings.Retries = -1
 	}
+	if set.LinksEvery == 0 {
+		sp.Settings.LinksEvery = -1
+	}
+	if set.RequisitesEvery == 0 {
+		sp.Settings.RequisitesEvery = -1
+	}
 	sp.Vantages = j.file.VantageList(set)
 	if st != nil {
 		for _, p := range st.Paths() {
@@ -497,6 +503,9 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 				Maintenance: j.inMaintenance(d.Check, d.At)})
 		},
 	}
+	cfg.Crawled = func(ctx context.Context, c crawler.Crawled) error {
+		return j.open.saveCrawl(ctx, history.SavedCrawl{Run: run.ID, Site: c.Site, At: c.At, Links: c.Links, Crawls: c.Crawls})
+	}
 	if j.settings.Delay == 0 {
 		cfg.Delay = -1
 	}
@@ -506,7 +515,10 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := j.open.finishRun(ctx, doc.Run, doc.Summary); err != nil {
+	if err := j.open.finishRun(ctx, doc); err != nil {
+		return err
+	}
+	if doc.Sync, err = j.open.history.Syncs(ctx, run.ID); err != nil { // with what never arrived
 		return err
 	}
 	if err := j.afterRun(ctx, w, &doc); err != nil {

@@ -199,6 +199,10 @@ func (m memory) Arrival(ctx context.Context, a survey.Article, h survey.Host, va
 
 func (m memory) Links(ctx context.Context, site string, f func(crawler.KnownLink) bool) error {
 	return m.history.KnownLinks(ctx, site, func(k history.KnownLink) bool {
-		return f(crawler.KnownLink{Target: k.Target, Kind: k.Kind, LinkResult: k.LinkResult, Checked: k.Checked})
+		return f(crawler.KnownLink{Target: k.Target, Kind: k.Kind, Parents: k.Parents, LinkResult: k.LinkResult, Checked: k.Checked})
 	})
+}
+
+func (m memory) Crawled(ctx context.Context, site string) (time.Time, error) {
+	return m.history.Crawled(ctx, site)
 }

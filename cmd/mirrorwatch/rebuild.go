@@ -21,7 +21,7 @@ import (
 // snapshots. It is durable before the row, so that history can be built again in the same order with the same content.
 type historyNote struct {
 	Schema      survey.NoteKind          `json:"schema"`
-	Event       string                   `json:"event"` // begin, check, finish
+	Event       string                   `json:"event"` // begin, check, crawl, sync, finish
 	Run         survey.RunID             `json:"run"`
 	Begun       *survey.Run              `json:"begun,omitempty"`
 	Site        string                   `json:"site,omitempty"`
@@ -30,6 +30,8 @@ type historyNote struct {
 	Links       []survey.Link            `json:"links,omitempty"`
 	Candidates  []survey.CandidateMirror `json:"candidates,omitempty"`
 	Maintenance map[survey.Host]bool     `json:"maintenance,omitempty"`
+	Crawls      []survey.Crawl           `json:"crawls,omitempty"`
+	Sync        []survey.Sync            `json:"sync,omitempty"`
 	Summary     *survey.Summary          `json:"summary,omitempty"`
 }
 
@@ -46,7 +48,7 @@ func (d *data) tell(ctx context.Context, n historyNote, at time.Time) error {
 	return d.archive.Commit(ctx)
 }
 
-// beginRun, saveCheck and finishRun write to history what the archive holds already.
+// beginRun, saveCheck, saveCrawl and finishRun write to history what the archive holds already.
 func (d *data) beginRun(ctx context.Context, run survey.Run) error {
 	if err := d.tell(ctx, historyNote{Event: "begin", Run: run.ID, Begun: &run}, run.Started); err != nil {
 		return err
@@ -62,7 +64,36 @@ func (d *data) saveCheck(ctx context.Context, c history.SavedCheck) error {
 	return d.history.SaveCheck(ctx, c)
 }
 
-func (d *data) finishRun(ctx context.Context, run survey.Run, summary survey.Summary) error {
+// maxToldLinks is how many links of a crawl one note holds: a note is read whole.
+const maxToldLinks = 1000
+
+func (d *data) saveCrawl(ctx context.Context, c history.SavedCrawl) error {
+	for {
+		part := c
+		part.Links = c.Links[:min(len(c.Links), maxToldLinks)]
+		if c.Links = c.Links[len(part.Links):]; len(c.Links) > 0 {
+			part.Crawls = nil // with the last part: they say that all is there
+		}
+		n := historyNote{Event: "crawl", Run: c.Run, Site: c.Site, At: c.At, Links: part.Links, Crawls: part.Crawls}
+		if err := d.tell(ctx, n, c.At); err != nil {
+			return err
+		}
+		if err := d.history.SaveCrawl(ctx, part); err != nil || len(c.Links) == 0 {
+			return err
+		}
+	}
+}
+
+func (d *data) finishRun(ctx context.Context, doc survey.Report) error {
+	run, summary := doc.Run, doc.Summary
+	if len(doc.Sync) > 0 {
+		if err := d.tell(ctx, historyNote{Event: "sync", Run: run.ID, At: run.Finished, Sync: doc.Sync}, run.Finished); err != nil {
+			return err
+		}
+		if err := d.history.SaveSync(ctx, run.ID, run.Finished, doc.Sync); err != nil {
+			return err
+		}
+	}
 	if err := d.tell(ctx, historyNote{Event: "finish", Run: run.ID, Summary: &summary}, run.Finished); err != nil {
 		return err
 	}
@@ -240,6 +271,17 @@ func replayRun(ctx context.Context, a *archive.Archive, h *history.DB, notes []n
 				}
 			case n.Event == "check":
 				if err := save(n.Site+" "+n.Article, n); err != nil {
+					return checks, false, err
+				}
+			case n.Event == "crawl":
+				if err := begin(bare); err != nil {
+					return checks, false, err
+				}
+				if err := h.SaveCrawl(ctx, history.SavedCrawl{Run: id, Site: n.Site, At: n.At, Links: n.Links, Crawls: n.Crawls}); err != nil {
+					return checks, false, err
+				}
+			case n.Event == "sync":
+				if err := h.SaveSync(ctx, id, n.At, n.Sync); err != nil {
 					return checks, false, err
 				}
 			case n.Event == "finish":

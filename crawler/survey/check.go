@@ -217,6 +217,27 @@ type Sync struct {
 	Present  int      `json:"present"`
 	Missing  []string `json:"missing"`
 	WorstLag *Lag     `json:"worst_lag"`
+	// Arrivals are the articles of Expected that were checked, in the order of the checks.
+	Arrivals []Arrival `json:"arrivals"`
+	// NeverArrived are articles of earlier runs that left the list of the newest and had not come while they stood on it,
+	// the one that left last first, at most 100. They are not asked for any more.
+	NeverArrived []string `json:"never_arrived"`
+}
+
+// Words of Arrival.State.
+const (
+	ArrivalPresent   = "present"
+	ArrivalMissing   = "missing"
+	ArrivalNotJudged = "not_judged" // the mirror is down, blocked or void: it said nothing of the article
+)
+
+// Arrival is one of the newest articles on one mirror.
+type Arrival struct {
+	Article   string     `json:"article"`
+	State     string     `json:"state"`
+	Published *time.Time `json:"published"`  // as the feed says
+	FirstSeen *time.Time `json:"first_seen"` // on this mirror; null: not yet
+	Lag       *Lag       `json:"lag"`        // behind the primary
 }
 
 // Crawl says what a crawl of a whole site found on one of its mirrors. On the primary Equal, ByText and Differ are zero.
@@ -225,8 +246,12 @@ type Crawl struct {
 	Mirror   Host   `json:"mirror"`
 	Vantage  string `json:"vantage"`
 	Complete bool   `json:"complete"` // false: interrupted or over a bound; the next run goes on
-	URLs     int    `json:"urls"`
-	Pages    int    `json:"pages"`
+	// At is when the crawl ended or was cut short; FirstSeen is when the first of the crawls in a row ended that found the
+	// same.
+	At        time.Time `json:"at"`
+	FirstSeen time.Time `json:"first_seen"`
+	URLs      int       `json:"urls"`
+	Pages     int       `json:"pages"`
 	// Equal answers are the primary's but for the mirror set's hosts, ByText ones say the same, Differ ones do not.
 	Equal     int `json:"equal"`
 	ByText    int `json:"by_text"`
