@@ -143,7 +143,7 @@ func (db *DB) Crawled(ctx context.Context, site string) (at time.Time, err error
 // newest before it.
 func (db *DB) crawlsOf(ctx context.Context, run survey.RunID) ([]survey.Crawl, error) {
 	return db.crawls(ctx, `SELECT c.doc, c.first_seen, c.last_seen FROM crawls c
-		WHERE (c.run = $1 OR c.site IN (SELECT site FROM checks WHERE run = $1 UNION SELECT site FROM links WHERE run = $1))
+		WHERE c.site IN (SELECT site FROM checks WHERE run = $1 UNION SELECT site FROM links WHERE run = $1 UNION SELECT site FROM crawls WHERE run = $1)
 			AND c.first_seen = (SELECT MAX(n.first_seen) FROM crawls n WHERE n.site = c.site AND n.mirror = c.mirror AND n.vantage = c.vantage
 				AND n.first_seen <= COALESCE((SELECT finished FROM runs WHERE id = $1), n.first_seen))
 		ORDER BY c.site, c.ordinal, c.mirror, c.vantage`, string(run))
