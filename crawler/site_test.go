@@ -2,16 +2,21 @@ package crawler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mirrorwatch/crawler/survey"
 )
 
 // plantedSite is a small newspaper: a front page, sections, articles with pictures, a style sheet. What one mirror does
@@ -246,53 +251,145 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// TestCrawlGoesOn: a crawl that was stopped fetches in its next run what it had not, and no page twice.
+// TestCrawlGoesOn: a crawl that was stopped fetches in its next run what it had not, on every mirror, and no page twice; its
+// counts are those of the whole.
 func TestCrawlGoesOn(t *testing.T) {
+	const primary, mirror = "www.harbour.example", "m.harbour.example"
+	for _, after := range []int32{1, 40, 41, 77} {
+		w := newWorld(t)
+		sites := map[string]*plantedSite{primary: {host: primary, faults: map[string]http.HandlerFunc{"/img/3.png": status(404)}}, mirror: {host: mirror}}
+		for h, s := range sites {
+			w.serve(h, s)
+		}
+		p := w.plan(primary, mirror)
+		p.Sites[0].Articles = nil
+		p.Sites[0].Settings.Links = "site"
+		p.Sites[0].State = t.TempDir() + "/crawl/test"
+		stop := make(chan struct{})
+		var n atomic.Int32
+		cfg := w.config()
+		cfg.PerHost = 2
+		cfg.Progress = func(e Event) {
+			if e.Kind == "request" && n.Add(1) == after {
+				close(stop)
+			}
+		}
+		saved := 0
+		cfg.Crawled = func(context.Context, Crawled) error { saved++; return nil }
+		first, err := Run(context.Background(), cfg, p, Stop{C: stop, Reason: func() string { return "max_urls" }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(first.Crawls) != 2 || first.Crawls[0].Complete {
+			t.Fatalf("the stopped crawl: %+v", first.Crawls)
+		}
+		cfg.Progress = nil
+		second, err := Run(context.Background(), cfg, p, Stop{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(second.Crawls) != 2 || !second.Crawls[0].Complete {
+			t.Fatalf("the second crawl: %+v", second.Crawls)
+		}
+		if saved != 2 {
+			t.Errorf("%d crawls were handed over to be saved, want 2", saved)
+		}
+		for h, s := range sites {
+			for u, n := range s.asked {
+				if n > 1 && u != "GET /robots.txt" && !strings.Contains(u, "decoy") {
+					t.Errorf("stopped after %d: %s%s was fetched %d times", after, h, u, n)
+				}
+			}
+			for i := range plantedArticles {
+				if n := s.asked[fmt.Sprintf("GET /story/%d/", i)]; n != 1 {
+					t.Errorf("stopped after %d: story %d of %s was fetched %d times", after, i, h, n)
+				}
+			}
+		}
+		if res := linkResult(t, second, "https://"+primary+"/img/3.png", primary); res.State != LinkBroken {
+			t.Errorf("the missing picture is %s", res.State)
+		}
+		if c := second.Crawls; c[0].URLs != c[1].URLs || c[0].Pages != c[1].Pages || c[0].URLs < 50 || c[1].Equal < 30 || c[0].Broken != 1 || len(c[0].Traps) != 2 {
+			t.Errorf("stopped after %d, the whole crawl counts %+v", after, c)
+		}
+		if _, err := os.Stat(p.Sites[0].State); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the state of a whole crawl is still there: %v", err)
+		}
+	}
+}
+
+// TestCrawlKeepsStateUntilSaved: when what was found cannot be saved, the next run finds it again.
+func TestCrawlKeepsStateUntilSaved(t *testing.T) {
 	const primary = "www.harbour.example"
 	w := newWorld(t)
-	site := &plantedSite{host: primary, faults: map[string]http.HandlerFunc{"/img/3.png": status(404)}}
-	w.serve(primary, site)
+	w.serve(primary, &plantedSite{host: primary, faults: map[string]http.HandlerFunc{"/img/3.png": status(404)}})
 	p := w.plan(primary)
 	p.Sites[0].Articles = nil
 	p.Sites[0].Settings.Links = "site"
 	p.Sites[0].State = t.TempDir() + "/crawl/test"
-	stop := make(chan struct{})
-	var n atomic.Int32
 	cfg := w.config()
-	cfg.PerHost = 2
-	cfg.Progress = func(e Event) {
-		if e.Kind == "request" && n.Add(1) == 40 {
-			close(stop)
-		}
+	full := errors.New("disk full")
+	cfg.Crawled = func(context.Context, Crawled) error { return full }
+	if _, err := Run(context.Background(), cfg, p, Stop{}); !errors.Is(err, full) {
+		t.Fatalf("the run ended with %v", err)
 	}
-	first, err := Run(context.Background(), cfg, p, Stop{C: stop, Reason: func() string { return "max_urls" }})
+	cfg.Crawled = nil
+	asked := w.asked(primary, survey.ForLink)
+	r, err := Run(context.Background(), cfg, p, Stop{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(first.Crawls) != 1 || first.Crawls[0].Complete {
-		t.Fatalf("the stopped crawl: %+v", first.Crawls)
-	}
-	cfg.Progress = nil
-	p.Sites[0].Canaries = nil
-	second, err := Run(context.Background(), cfg, p, Stop{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(second.Crawls) != 1 || !second.Crawls[0].Complete {
-		t.Fatalf("the second crawl: %+v", second.Crawls)
-	}
-	for u, n := range site.asked {
-		if n > 1 && u != "GET /robots.txt" {
-			t.Errorf("%s was fetched %d times", u, n)
-		}
-	}
-	if res := linkResult(t, second, "https://"+primary+"/img/3.png", primary); res.State != LinkBroken {
+	if res := linkResult(t, r, "https://"+primary+"/img/3.png", primary); res.State != LinkBroken {
 		t.Errorf("the missing picture is %s", res.State)
 	}
-	for i := range plantedArticles {
-		if site.asked[fmt.Sprintf("GET /story/%d/", i)] != 1 {
-			t.Errorf("story %d was fetched %d times", i, site.asked[fmt.Sprintf("GET /story/%d/", i)])
+	if n := w.asked(primary, survey.ForLink) - asked; n != 0 {
+		t.Errorf("%d addresses were fetched again", n)
+	}
+}
+
+// TestRecentCrawl: a site crawled within links_every is not crawled again: what was not as it should be is asked for, on
+// the mirror's and the primary's side, and what is so again is told; a site crawled before that is crawled.
+func TestRecentCrawl(t *testing.T) {
+	const primary, mirror = "www.harbour.example", "m.harbour.example"
+	w := newWorld(t)
+	sites := map[string]*plantedSite{primary: {host: primary}, mirror: {host: mirror, faults: map[string]http.HandlerFunc{"/story/5/": status(404)}}}
+	for h, s := range sites {
+		w.serve(h, s)
+	}
+	p := w.plan(primary, mirror)
+	p.Sites[0].Articles = nil
+	p.Sites[0].Settings.Links = "site"
+	at := "https://" + primary
+	long := time.Now().Add(-48 * time.Hour).UTC()
+	known := func(path string) KnownLink {
+		return KnownLink{Target: at + path, Kind: "page", Parents: []string{at + "/"}, LinkResult: survey.LinkResult{Mirror: mirror, Vantage: "direct",
+			URL: "https://" + mirror + path, Outcome: "status_404", State: LinkBroken, FirstSeen: long}}
+	}
+	w.known = []KnownLink{known("/story/5/"), known("/story/6/")}
+	w.crawled = time.Now().Add(-time.Hour)
+	r := w.run(p)
+	if res := linkResult(t, r, at+"/story/5/", mirror); res.State != LinkBroken || !res.FirstSeen.Equal(long) {
+		t.Errorf("what is still broken is %s since %s", res.State, res.FirstSeen)
+	}
+	if res := linkResult(t, r, at+"/story/6/", mirror); res.State != LinkOK || res.FirstSeen.Before(r.Run.Started) {
+		t.Errorf("what is whole again is %s since %s", res.State, res.FirstSeen)
+	}
+	for _, l := range r.Links {
+		if len(l.Parents) != 1 || l.Parents[0] != at+"/" {
+			t.Errorf("parents of %s: %q", l.Target, l.Parents)
 		}
+	}
+	if len(r.Crawls) != 0 {
+		t.Errorf("a summary of no crawl: %+v", r.Crawls)
+	}
+	for h, s := range sites {
+		if n := s.asked["GET /story/5/"] + s.asked["GET /story/6/"]; n != 2 || len(s.asked) != 3 { // and robots.txt
+			t.Errorf("%s was asked %v", h, s.asked)
+		}
+	}
+	p.Sites[0].Settings.LinksEvery = 30 * time.Minute
+	if r = w.run(p); len(r.Crawls) != 2 || !r.Crawls[1].Complete || r.Crawls[1].Equal < 30 {
+		t.Errorf("after links_every: %+v", r.Crawls)
 	}
 }
 
