@@ -57,6 +57,9 @@ func TestMain(m *testing.M) {
 	if chrome.stop != nil {
 		chrome.stop()
 	}
+	if stored.dir != "" {
+		_ = os.RemoveAll(stored.dir)
+	}
 	os.Exit(code)
 }
 
@@ -103,12 +106,30 @@ func browser(t *testing.T) context.Context {
 	return limited
 }
 
-// written puts the reports of the samples into folders and returns the pages by name: "eight", "eight/article".
+// stored is where the reports of the samples lie, once for all tests; TestMain removes it.
+var stored struct {
+	sync.Mutex
+	dir   string
+	pages map[string]string
+}
+
+// writtenPages puts the reports of the samples into folders and returns the pages by name: "eight", "eight/article".
 func writtenPages(t *testing.T) map[string]string {
 	t.Helper()
-	dir := t.TempDir()
+	stored.Lock()
+	defer stored.Unlock()
+	if stored.pages != nil {
+		return stored.pages
+	}
+	dir, err := os.MkdirTemp("", "mirrorwatch-pages-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored.dir = dir
 	out := map[string]string{}
-	for name, v := range samples() {
+	all := samples()
+	all["hundreds"] = hundreds()
+	for name, v := range all {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o777); err != nil {
 			t.Fatal(err)
 		}
@@ -136,6 +157,7 @@ func writtenPages(t *testing.T) map[string]string {
 			t.Log(err)
 		}
 	}
+	stored.pages = out
 	return out
 }
 

@@ -115,7 +115,7 @@ type (
 		Conclusions             []string
 		Changes                 []changed
 		Broken                  []broken
-		NotJudged               []string
+		NotJudged               []unsure
 		Redirects               []redirectRow
 		Slow                    []slowRow
 		SlowRule                string
@@ -177,7 +177,11 @@ type (
 		Kind                 string
 		Reference, Candidate []piece
 	}
-	file  struct{ Name, File string }
+	file   struct{ Name, File string }
+	unsure struct {
+		Text    string
+		Targets []string
+	}
 	gloss struct {
 		chipd
 		Name, Text string
@@ -348,8 +352,8 @@ func warnings(r survey.Report) (all []string) {
 	return all
 }
 
-// notJudged lists what the run cannot tell about: addresses by reason, then link targets.
-func notJudged(r survey.Report) (all []string) {
+// notJudged lists what the run cannot tell about by mirror and reason: articles, then link targets.
+func notJudged(r survey.Report) (all []unsure) {
 	void := voidVantages(r.Run)
 	type key struct{ mirror, why string }
 	count := map[key]int{}
@@ -370,17 +374,26 @@ func notJudged(r survey.Report) (all []string) {
 		}
 	}
 	for _, k := range order {
-		all = append(all, Visible(k.mirror+": "+k.why+" ("+plural(count[k], "article", "articles")+")", 400))
+		all = append(all, unsure{Text: Visible(k.mirror+": "+k.why+" ("+articles(count[k])+")", 400)})
 	}
+	targets := map[key][]string{}
+	order = nil
 	for _, l := range r.Links {
 		for _, res := range l.Results {
 			if res.State == "not_judged" {
-				all = append(all, Visible(fmt.Sprintf("%s on %s: %s", l.Target, res.Mirror, outcomeWords(res.Outcome)), 400))
+				k := key{vantagePlace(string(res.Mirror), res.Vantage), outcomeWords(res.Outcome)}
+				if len(targets[k]) == 0 {
+					order = append(order, k)
+				}
+				targets[k] = append(targets[k], l.Target)
 			}
 		}
 	}
+	for _, k := range order {
+		all = append(all, unsure{Visible(k.mirror+": "+k.why+" ("+plural(len(targets[k]), say["one-target"], say["many-targets"])+")", 400), some(targets[k])})
+	}
 	if n := len(all); n > maxNotJudged {
-		all = append(all[:maxNotJudged], fmt.Sprintf(say["more"], n-maxNotJudged))
+		all = append(all[:maxNotJudged], unsure{Text: fmt.Sprintf(say["more"], n-maxNotJudged)})
 	}
 	return all
 }
@@ -974,7 +987,11 @@ func history(p *pageData, v View, now time.Time) {
 			row.File = fmt.Sprintf(say["file-at"], Visible(s.File, 120), fmt.Sprint(s.Offset), size(s.Length))
 		}
 		if s.Payload != "" {
-			row.Digest = say["payload"] + " " + Visible(string(s.Payload), 80)
+			digest := string(s.Payload)
+			if !p.Back && len(digest) > 24 {
+				digest = digest[:24] + "…" // the article's own page has it whole
+			}
+			row.Digest = say["payload"] + " " + Visible(digest, 80)
 		}
 		if s.LeftOut > 0 {
 			row.Seen += "; " + fmt.Sprintf(say["left-out"], plural(s.LeftOut, say["one-part"], say["many-parts"]))

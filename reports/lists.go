@@ -33,8 +33,8 @@ type (
 		Missing, Never       []string
 	}
 	crawlRow struct {
-		Mirror, Pages, Note, Since                  string
-		URLs, Equal, ByText, Differ, Broken, Unsure int
+		Mirror, Equal, ByText, Differ, Note, Since string
+		URLs, Pages, Broken, Unsure                int
 	}
 )
 
@@ -270,11 +270,24 @@ func some(list []string) (out []string) {
 	return out
 }
 
+// crawlRows has no comparison for a primary, with which the others are compared.
 func crawlRows(r survey.Report) (all []crawlRow) {
+	primary := map[place]bool{}
+	for _, c := range r.Articles {
+		for i := range c.Mirrors {
+			if f := &c.Mirrors[i]; f.Role == survey.Primary {
+				primary[place{c.Site, string(f.Mirror), f.Vantage}] = true
+			}
+		}
+	}
 	for _, c := range r.Crawls {
-		row := crawlRow{Mirror: Visible(vantagePlace(string(c.Mirror), c.Vantage), 120), Pages: fmt.Sprint(c.Pages), URLs: c.URLs, Equal: c.Equal, ByText: c.ByText, Differ: c.Differ, Broken: c.Broken, Unsure: c.NotJudged}
+		row := crawlRow{Mirror: Visible(vantagePlace(string(c.Mirror), c.Vantage), 120), URLs: c.URLs, Pages: c.Pages, Broken: c.Broken, Unsure: c.NotJudged}
+		if row.Equal, row.ByText, row.Differ = fmt.Sprint(c.Equal), fmt.Sprint(c.ByText), fmt.Sprint(c.Differ); primary[place{c.Site, string(c.Mirror), c.Vantage}] && c.Equal+c.ByText+c.Differ == 0 {
+			row.Equal, row.ByText, row.Differ = "", "", ""
+			row.Note = say["crawl-primary"]
+		}
 		if !c.Complete {
-			row.Note = say["crawl-going-on"]
+			row.Note = strings.TrimPrefix(row.Note+"; "+say["crawl-going-on"], "; ")
 		}
 		if !c.FirstSeen.IsZero() {
 			row.Since = utc(c.FirstSeen)

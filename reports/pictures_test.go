@@ -52,16 +52,18 @@ func TestPictures(t *testing.T) {
 		t.Helper()
 		height := eval[float64](t, ctx, "document.documentElement.scrollHeight")
 		width := eval[float64](t, ctx, "document.documentElement.scrollWidth")
-		const most = 6000 // what is longer is not looked at to its end
-		do(t, ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-			beyond := true
-			shot, err := chromedp.Call(ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{CaptureBeyondViewport: &beyond,
-				Clip: &cdppage.Viewport{Width: width, Height: min(height, most), Scale: 1}})
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(filepath.Join(dir, name+".png"), shot.Data, 0o666)
-		}))
+		const each, most = 1800, 6 // what is longer is not looked at to its end
+		for n := 0; n < most && float64(n*each) < height; n++ {
+			do(t, ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+				beyond := true
+				shot, err := chromedp.Call(ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{CaptureBeyondViewport: &beyond,
+					Clip: &cdppage.Viewport{Y: float64(n * each), Width: width, Height: min(each, height-float64(n*each)), Scale: 1}})
+				if err != nil {
+					return err
+				}
+				return os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%d.png", name, n+1)), shot.Data, 0o666)
+			}))
+		}
 	}
 	for name, file := range all {
 		base := filepath.Base(filepath.Dir(file))

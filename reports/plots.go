@@ -67,7 +67,20 @@ func byWord(was, is string) (a, b []piece) {
 			j++
 		}
 	}
-	return a, b
+	return tidy(a), tidy(b)
+}
+
+// tidy moves the space behind a marked word out of the mark.
+func tidy(list []piece) []piece {
+	var out []piece
+	for i, p := range list {
+		if p.Only && i+1 < len(list) && !list[i+1].Only && len(p.Text) > 1 && strings.HasSuffix(p.Text, " ") {
+			p.Text = strings.TrimSuffix(p.Text, " ")
+			list[i+1].Text = " " + list[i+1].Text
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // spark draws the daily means of the time to the first byte, a line for each stretch of days with answers.

@@ -171,6 +171,20 @@ func sampleView(r survey.Report) View {
 
 const hostileText = "<script>alert(1)</script>\"'>=cmd|' /C calc'!A0\x1b[31mred\x07\u202Egnp.exe\u2066 @everyone [x](javascript:alert(1)) `a|b`\r\n\xff\u200b]]>"
 
+// hundreds is 500 articles on three mirrors, a ninth of them with trouble.
+func hundreds() View {
+	r := samples()["many"].Report
+	some := r.Articles
+	r.Articles = nil
+	for n := range 500 {
+		c := some[n%len(some)]
+		c.URL = fmt.Sprintf("https://www.presstv.com/Detail/2016/08/10/%d/x", 490000+n)
+		r.Articles = append(r.Articles, c)
+	}
+	r.Summary = survey.Summarise(r)
+	return sampleView(r)
+}
+
 // samples are the views that goldens, tests and eyes look at.
 func samples() map[string]View {
 	all := map[string]View{}

@@ -271,7 +271,7 @@ func TestCatalogue(t *testing.T) {
 
 func TestByWord(t *testing.T) {
 	a, b := byWord("over 400,000 people have been killed", "over 40,000 people were killed")
-	if got, want := fmt.Sprint(a, b), "[{over  false} {400,000  true} {people  false} {have been  true} {killed false}] [{over  false} {40,000  true} {people  false} {were  true} {killed false}]"; got != want {
+	if got, want := fmt.Sprint(a, b), "[{over  false} {400,000 true} { people  false} {have been true} { killed false}] [{over  false} {40,000 true} { people  false} {were true} { killed false}]"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if a, b := byWord("", "new"); a != nil || len(b) != 1 {

@@ -274,11 +274,18 @@ func duration(d time.Duration) string {
 	case d < time.Minute:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d < time.Hour:
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+		return twoUnits(int(d.Minutes()), "min", int(d.Seconds())%60, "s")
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+		return twoUnits(int(d.Hours()), "h", int(d.Minutes())%60, "min")
 	}
 	return fmt.Sprintf("%d days", int(d.Hours())/24)
+}
+
+func twoUnits(n int, big string, rest int, small string) string {
+	if rest == 0 {
+		return fmt.Sprintf("%d %s", n, big)
+	}
+	return fmt.Sprintf("%d %s %d %s", n, big, rest, small)
 }
 
 // stateOf is the state a finding is shown with: what a void vantage saw is not known.
