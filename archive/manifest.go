@@ -53,13 +53,62 @@ func (a *Archive) addToManifest(add map[string]string) error {
 	}
 	manifestMu.Lock()
 	defer manifestMu.Unlock()
-	sums, err := a.readManifest()
+	path := a.path(manifestFile)
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if text, ok := insertSums(old, add); ok {
+		return writeError("write", path, durable.WriteFile(a.fs, path, text, 0o666))
+	}
+	sums, err := readManifest(path)
 	if err != nil {
 		return err
 	}
 	maps.Copy(sums, add)
 	return a.writeManifest(sums)
 }
+
+// insertSums puts lines for new files into a manifest as it is written here, sorted by name: a year of runs seals
+// thousands of files, each with one line more. ok is false when the text is another one, or names one of the files already.
+func insertSums(text []byte, add map[string]string) (out []byte, ok bool) {
+	names := slices.Sorted(maps.Keys(add))
+	line := func(name string) {
+		out = append(append(append(append(out, add[name]...), manifestMiddle...), name...), '\n')
+	}
+	out = make([]byte, 0, len(text)+len(add)*160)
+	var last []byte
+	from := 0 // of what is not copied yet
+	for at := 0; at < len(text); {
+		n := bytes.IndexByte(text[at:], '\n')
+		if n < 64+len(manifestMiddle) || string(text[at+64:at+64+len(manifestMiddle)]) != manifestMiddle {
+			return nil, false
+		}
+		name := text[at+64+len(manifestMiddle) : at+n]
+		if bytes.Compare(last, name) >= 0 {
+			return nil, false
+		}
+		for len(names) > 0 && names[0] <= string(name) {
+			if names[0] == string(name) {
+				return nil, false
+			}
+			out = append(out, text[from:at]...)
+			from = at
+			line(names[0])
+			names = names[1:]
+		}
+		last = name
+		at += n + 1
+	}
+	out = append(out, text[from:]...)
+	for _, name := range names {
+		line(name)
+	}
+	return out, true
+}
+
+// manifestMiddle stands between digest and name in a line of the manifest.
+const manifestMiddle = "  " + archiveDir + "/"
 
 func (a *Archive) writeManifest(sums map[string]string) error {
 	var b bytes.Buffer

@@ -34,6 +34,13 @@ var (
 // asCommand makes this test binary behave as the command; its value says with which limit of file sizes.
 const asCommand = "MIRRORWATCH_TEST_AS_COMMAND"
 
+// benchCommand returns a real process of the command.
+func benchCommand(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asCommand+"=0", "NO_COLOR=1")
+	return cmd
+}
+
 // demoProcess returns a real process of the command, checking the demo's article on three mirrors.
 func demoProcess(w *demo.World, ca, dir string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
