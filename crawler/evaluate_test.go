@@ -36,9 +36,10 @@ import (
 //
 // Publishers are split in two halves by a hash of their name. MIRRORWATCH_EVALUATE=tuned judges only the half that rules
 // and thresholds may be tuned on (a seventh of its pages), and lists what went wrong; MIRRORWATCH_EVALUATE=reported only
-// the other, whose single cases are never shown. MIRRORWATCH_EVALUATE_ROWS, a regular expression, picks rows.
+// the other, whose single cases are never shown. MIRRORWATCH_EVALUATE_ROWS, a regular expression, picks rows, then of all
+// pages of the half.
 func TestEvaluate(t *testing.T) {
-	mode := os.Getenv("MIRRORWATCH_EVALUATE")
+	mode, rows := os.Getenv("MIRRORWATCH_EVALUATE"), os.Getenv("MIRRORWATCH_EVALUATE_ROWS")
 	pages := evaluationPages(t)
 	blocks := blockPages(t)
 	w := newEvaluation(t)
@@ -48,7 +49,7 @@ func TestEvaluate(t *testing.T) {
 	for n := range pages {
 		p := &pages[n]
 		switch {
-		case mode == "" && n != samplePage, mode == "tuned" && n%7 != 0, mode == "tuned" && !p.tuned, mode == "reported" && p.tuned:
+		case mode == "" && n != samplePage, mode == "tuned" && n%7 != 0 && rows == "", mode == "tuned" && !p.tuned, mode == "reported" && p.tuned:
 			continue
 		}
 		at := len(tallies[p.tuned].notes)
@@ -565,7 +566,8 @@ func firstWords(s string, n int) string {
 	return strings.Join(w[:min(n, len(w))], " ")
 }
 
-// middle is an offset in the page inside the text of the article's middle paragraph.
+// middle is an offset in the page inside the text of the article's middle paragraph, where readers see it: what comes before
+// shows the article's beginning. Descriptions in the head hold the same words.
 func (p *evaluationPage) middle() int {
 	if len(p.paras) < 6 {
 		return -1
@@ -581,7 +583,8 @@ func (p *evaluationPage) middle() int {
 			return -1
 		}
 		at += i
-		if bytes.LastIndex(p.html[:at], []byte("<script")) <= bytes.LastIndex(p.html[:at], []byte("</script")) && bytes.Contains(p.html[:at], []byte(firstWords(p.paras[0], 3))) {
+		if bytes.LastIndex(p.html[:at], []byte("<script")) <= bytes.LastIndex(p.html[:at], []byte("</script")) && bytes.Contains(p.html[:at], []byte(firstWords(p.paras[0], 3))) &&
+			strings.Contains(wordsOf(content.Read(p.html[:at], content.Options{}).Visible), wordsOf(firstWords(p.paras[0], 6))) {
 			return at
 		}
 		at += len(needle)
@@ -763,9 +766,21 @@ func (tl *tally) add(p *evaluationPage, l labelled, f survey.Finding, primary []
 		wrong = wrong || right == 0
 	}
 	if wrong {
-		tl.notes = append(tl.notes, fmt.Sprintf("%s: %s: want %s %v, got %s %s %s: %.160s %.400v", p.url.Host, l.row, l.want, l.class, got, f.PageClass, f.Confidence, strings.Join(f.Reasons, " "), f.Changes))
+		tl.notes = append(tl.notes, fmt.Sprintf("%s: %s: want %s %v, got %s %s %s: %.300s%s", p.url.Host, l.row, l.want, l.class, got, f.PageClass, f.Confidence, strings.Join(f.Reasons, " "), noted(f.Changes)))
 	}
 	tl.baselines(p, l, primary, served)
+}
+
+// noted shows the first changes shortly.
+func noted(changes []survey.Change) string {
+	var b strings.Builder
+	for i, c := range changes {
+		if i == 6 {
+			break
+		}
+		fmt.Fprintf(&b, "\n\t\t%s %.160q -> %.160q", c.Kind, c.Reference, c.Candidate)
+	}
+	return b.String()
 }
 
 // baselines judges the pair by OONI's rule (classification.md 2.1) and by simhash at distance 3.

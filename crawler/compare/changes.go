@@ -38,6 +38,7 @@ const (
 	edgeWords       = 25
 	edgeLinkDensity = 0.33
 	cutShare        = 0.10
+	openingWords    = 12 // of a teaser on a page that names itself as the article
 	maxChanges      = 500
 	maxChangeText   = 1_000 // octets of a text quoted in a Change
 )
@@ -62,9 +63,11 @@ type textResult struct {
 
 // comparison holds the two sides while their texts are compared.
 type comparison struct {
-	r, c *document
-	al   *alignment
-	out  *textResult
+	r, c         *document
+	al           *alignment
+	out          *textResult
+	hints        textHints
+	coreR, coreC []bool
 }
 
 // compareText applies steps B to E of classification.md 2.5 to two prepared documents.
@@ -95,13 +98,22 @@ func compareText(r, c *document, hints textHints) *textResult {
 		}
 	}
 	if !out.sameWork {
+		if !hints.identity {
+			return out
+		}
+		if kept, missing := opening(r, c); kept >= openingWords {
+			out.sameWork, out.viaVisible, out.truncated, out.missingWords = true, true, true, missing
+			out.cRef = max(out.cRef, float64(kept)/float64(r.words))
+			tail := c.visibleTokens()
+			out.truncatedKind = truncationKind(hints, false, tail)
+		}
 		return out
 	}
 	if equalKeys(r.sents, c.sents) {
 		out.exact = true
 		return out
 	}
-	m := &comparison{r: r, c: c, al: align(r, c), out: out}
+	m := &comparison{r: r, c: c, al: align(r, c), out: out, hints: hints}
 	m.walk(hints)
 	return out
 }
@@ -111,7 +123,10 @@ type textHints struct {
 	identity bool // title, canonical address or id are the article's
 	cutBody  bool // the body was cut in transport or by our own limit
 	url      string
+	other    func() bool // whether the pages have different layouts; nil is no
 }
+
+func (h *textHints) otherLayout() bool { return h.other != nil && h.other() }
 
 func equalKeys(a, b []sentence) bool {
 	return slices.EqualFunc(a, b, func(x, y sentence) bool { return x.key == y.key })
@@ -130,6 +145,38 @@ func opensWith(r, c *document) bool {
 		}
 	}
 	return false
+}
+
+// opening looks for the reference's beginning in all that the candidate shows: a teaser's few lines are less than the template
+// around them, so an extractor may take that for the article. It returns the words of the sentences that stand there in one
+// row from the beginning on, and of those that do not; 0 when the reference's text goes on elsewhere in the page, or when the
+// mirror shows these lines at any address.
+func opening(r, c *document) (kept, missing int) {
+	if c.page.Visible == "" {
+		return 0, 0
+	}
+	elsewhere := 0
+	for i := range r.sents {
+		n := r.sents[i].words()
+		if n < 5 {
+			continue // too short to tell
+		}
+		shown := c.shows(r.toks(i)) && !c.anyAddressShows(r.toks(i))
+		switch {
+		case shown && missing == 0:
+			kept += n
+		case shown:
+			elsewhere += n
+		case kept > 0:
+			missing += n
+		case i > 5:
+			return 0, 0
+		}
+	}
+	if float64(missing) < cutShare*float64(r.words) || elsewhere > max(20, kept/3) {
+		return 0, 0
+	}
+	return kept, missing
 }
 
 // walk turns the alignment into changes.
@@ -153,6 +200,7 @@ func (m *comparison) walk(hints textHints) {
 		case s.open:
 			open = n
 		case s.moved:
+		case !s.exact && m.apart(r, al.ref, s.r0) && m.apart(c, al.cand, s.c0):
 		case !s.exact:
 			interior = append(interior, m.edited(s)...)
 		}
@@ -269,7 +317,7 @@ func (m *comparison) plainMatch(j int) bool {
 // cutBeforeTail looks at sentences missing in the middle: when they form one stretch, it gives the words that follow it and the number
 // of changes it would be reported as.
 func (m *comparison) cutBeforeTail(middle, suffix []int, last int) (tail, changes int) {
-	if len(middle) == 0 || len(suffix) > 0 {
+	if len(middle) == 0 {
 		return 0, 0
 	}
 	from, to := middle[0], middle[len(middle)-1]
@@ -348,6 +396,11 @@ func (m *comparison) uncounted(d, other *document, match []int, i int) bool {
 	case len(toks) >= 3 && other.shows(toks):
 		m.out.rescued++
 		return true
+	case m.apart(d, match, i):
+		if d == m.c {
+			m.out.edges += s.words()
+		}
+		return true
 	}
 	return false
 }
@@ -411,7 +464,7 @@ func (m *comparison) moves() []survey.Change {
 	var out []survey.Change
 	for n := 0; n < len(m.al.segs); n++ {
 		s := m.al.segs[n]
-		if !s.moved || m.boxed(m.r, s.r0) {
+		if !s.moved || m.boxed(m.r, s.r0) || m.apart(m.r, m.al.ref, s.r0) || m.apart(m.c, m.al.cand, s.c0) {
 			continue
 		}
 		for n+1 < len(m.al.segs) && m.al.segs[n+1].moved && m.al.segs[n+1].r0 == s.r1 && m.al.segs[n+1].c0 == s.c1 {

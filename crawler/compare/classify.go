@@ -132,7 +132,8 @@ func factsOf(v *View, d *document) *facts {
 		}
 		f.targets = append(f.targets, p.MetaRefresh)
 	}
-	if p.VisibleWords < 60 && f.thin {
+	// What a page that gives an address of its own loads is its own too (classification.md 2.5: block pages do not).
+	if p.VisibleWords < 60 && f.thin && p.Canonical == "" && p.OGURL == "" {
 		if p.VisibleWords < 20 && len(v.Body) < 100_000 {
 			// Frames and script redirects are all that many forwarding pages have.
 			for _, m := range addressPattern.FindAll(v.Body, 20) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"mirrorwatch/crawler/content"
@@ -127,6 +128,7 @@ func (j *judge) viewDoc(v *View) *document {
 		if containment(d.shingleSet(), shingles) > 0.5 {
 			continue // the answer holds the text itself: nothing to subtract
 		}
+		d.decoys = append(d.decoys, t)
 		for b := range d.blocks {
 			toks := d.blockTokens(b)
 			if len(toks) >= shingleSize && containment(shinglesOf(toks), shingles) >= 0.9 || len(toks) > 0 && len(toks) < shingleSize && t.shows(toks) {
@@ -384,6 +386,7 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		hints.url = o.URL
 	}
 	hints.cutBody = o.Body != nil && o.Body.Truncated || o.Outcome == survey.BodyTruncatedTransport || o.Outcome == survey.BodyTruncatedLimit || o.Outcome == survey.DecodedLimit
+	hints.other = sync.OnceValue(func() bool { return otherTemplate(r, d) })
 	t := compareText(r, d, hints)
 	if t.scored && (len(d.tokens) > 0 || t.viaVisible) {
 		ver.Scores = survey.Scores{CRef: survey.Ptr(t.cRef), CCand: survey.Ptr(t.cCand)}
@@ -392,12 +395,12 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.PageClass = survey.ClassUnknown
 		return false
 	}
-	meta := metaChanges(r, d)
+	meta := metaChanges(r, d, hints.other)
 	edited := len(t.changes) > 0
 	ver.Changes = append(append([]survey.Change{}, t.changes...), meta...)
 	var beside []survey.Change
 	if !t.truncated && !t.viaVisible && !edited {
-		beside = outside(r, d, v.Second)
+		beside = outside(r, d, v.Second, hints.other)
 		ver.Changes = append(ver.Changes, beside...)
 	}
 	switch {
@@ -423,6 +426,9 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.Verdict = survey.SameArticle
 		ver.Reasons = append(ver.Reasons, "Every sentence of "+ref.label+" is there, unchanged and in order.")
 	}
+	if t.edges >= edgeWords {
+		ver.Reasons = append(ver.Reasons, fmt.Sprintf("%d words around the article, which the reference does not have there, were not counted.", t.edges))
+	}
 	if t.masked > 0 {
 		ver.Reasons = append(ver.Reasons, fmt.Sprintf("%d sentence(s) that change from one fetch to the next were left out.", t.masked))
 	}
@@ -437,7 +443,7 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.Confidence = survey.Low
 		ver.Reasons = append(ver.Reasons, "An edited line stands outside what was taken for the article's text.")
 	}
-	if ver.Verdict == survey.Altered && (!edited || edgesOnly(t.changes)) && otherTemplate(r, d) {
+	if ver.Verdict == survey.Altered && (!edited || edgesOnly(t.changes)) && hints.other() {
 		ver.Confidence = survey.Low
 		ver.Reasons = append(ver.Reasons, "The page has another layout than the reference's, so what differs may lie in how it was read.")
 	}
@@ -474,25 +480,6 @@ func edgesOnly(changes []survey.Change) bool {
 		}
 	}
 	return true
-}
-
-// otherTemplate reports whether two pages have little in common outside the article.
-func otherTemplate(r, c *document) bool {
-	outside := func(d *document) map[uint64]struct{} {
-		out := map[uint64]struct{}{}
-		main := d.shingleSet()
-		for h := range d.visibleShingles() {
-			if !in64(main, h) {
-				out[h] = struct{}{}
-			}
-		}
-		return out
-	}
-	a, b := outside(r), outside(c)
-	if len(a) < 20 && len(b) < 20 {
-		return false
-	}
-	return max(containment(a, b), containment(b, a)) < 0.4
 }
 
 func kindList(changes []survey.Change) string {
@@ -619,7 +606,7 @@ func (j *judge) notTheArticle(v *View, d *document, ref *reference, ver *survey.
 		say("The page shows nothing without running its scripts.")
 		return
 	}
-	if o.Outcome == survey.NotHTML || o.Outcome == survey.BodyEmpty || v.Page == nil {
+	if o.Outcome == survey.NotHTML || o.Outcome == survey.BodyEmpty || v.Page == nil || o.Outcome == survey.BodyTruncatedTransport && d.ownWords() < openingWords {
 		ver.Verdict = survey.FetchFailed
 		say("%s", failureSentence(o))
 		return

@@ -11,8 +11,9 @@ import (
 	"mirrorwatch/crawler/survey"
 )
 
-// metaChanges compares what two pages of one work say beside their text: title, author, date, pictures, link targets.
-func metaChanges(r, c *document) []survey.Change {
+// metaChanges compares what two pages of one work say beside their text: title, author, date, pictures, link targets. Of a page
+// of another layout, what was read from its surroundings rather than from what it says of itself is left out.
+func metaChanges(r, c *document, other func() bool) []survey.Change {
 	var out []survey.Change
 	add := func(kind, a, b string) {
 		out = append(out, survey.Change{Kind: kind, Reference: quote(a), Candidate: quote(b)})
@@ -21,7 +22,7 @@ func metaChanges(r, c *document) []survey.Change {
 	if p.Title != "" && q.Title != "" && !titlesAgree(p.Title, p, q.Title, q, r.hosts) && !headlineAgrees(r, c) {
 		add(kindTitle, p.Title, q.Title)
 	}
-	if a, b := person(p.Author), person(q.Author); a != "" && b != "" && !agree(a, b) {
+	if a, b := person(p.Author), person(q.Author); a != "" && b != "" && !agree(a, b) && !(q.Byline && other()) {
 		add(kindAuthor, p.Author, q.Author)
 	}
 	if a, ok := instant(p.Published); ok {
@@ -29,7 +30,7 @@ func metaChanges(r, c *document) []survey.Change {
 			add(kindDate, p.Published, q.Published)
 		}
 	}
-	if a, b := pictures(p), pictures(q); swapped(a, b) {
+	if a, b := pictures(p), pictures(q); swapped(a, b) && !other() {
 		add(kindImage, missingFrom(a, b), missingFrom(b, a))
 	} else if a, b := pictureName(p.LeadImage), pictureName(q.LeadImage); a != "" && b != "" && a != b {
 		// Only when neither page shows the other's picture at all.

@@ -15,16 +15,23 @@ const (
 	outsideWords = 12  // shorter lines are navigation
 	outsideAlike = 0.8 // Dice of the words of two lines that are one line edited
 	outsideLines = 400
+	amidLines    = 2
 )
 
-// outside returns the edits; second is another fetch of the candidate's page: what differs there is volatile.
-func outside(r, c *document, second *content.Page) []survey.Change {
+// outside returns the edits; second is another fetch of the candidate's page: what differs there is volatile. Of two layouts only
+// lines that stand among the article's own are held against each other: the rest is what each says of itself.
+func outside(r, c *document, second *content.Page, other func() bool) []survey.Change {
 	if r.page == nil || c.page == nil || r.page.Visible == c.page.Visible {
 		return nil
 	}
 	a, b := onlyLines(r, c), onlyLines(c, r)
 	if len(a) == 0 || len(b) == 0 {
 		return nil
+	}
+	if other() {
+		if a, b = amid(a), amid(b); len(a) == 0 || len(b) == 0 {
+			return nil
+		}
 	}
 	var out []survey.Change
 	used := make([]bool, len(b))
@@ -60,6 +67,18 @@ type shownLine struct {
 	raw    string
 	sorted []uint64
 	key    uint64
+	line   int
+	amid   bool // a paragraph of the article stands within a few lines of it
+}
+
+func amid(lines []shownLine) []shownLine {
+	var out []shownLine
+	for _, l := range lines {
+		if l.amid {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // onlyLines are the lines of prose that d shows outside its main text and that other does not show.
@@ -80,8 +99,17 @@ func onlyLines(d, other *document) []shownLine {
 		linked[strings.TrimSpace(l.Text)] = true
 	}
 	var out []shownLine
+	n, told := 0, 0
+	last := -1000 // number of the last line that is a paragraph of the article
 	for l := range strings.Lines(d.page.Visible) {
 		l = strings.TrimSpace(l)
+		n++
+		if len(l) >= 4*outsideWords && main[l] {
+			last = n
+			for ; told < len(out); told++ {
+				out[told].amid = out[told].amid || out[told].line >= n-amidLines
+			}
+		}
 		if len(l) < 4*outsideWords || len(l) > 20_000 || have[l] || main[l] || linked[l] {
 			continue
 		}
@@ -89,7 +117,7 @@ func onlyLines(d, other *document) []shownLine {
 		if len(toks) < outsideWords {
 			continue
 		}
-		out = append(out, shownLine{l, sortedHashes(toks), hashSequence(toks)})
+		out = append(out, shownLine{l, sortedHashes(toks), hashSequence(toks), n, last >= n-amidLines})
 		if len(out) == outsideLines {
 			break
 		}

@@ -51,6 +51,7 @@ type document struct {
 	lower    map[uint64]struct{} // words seen in lower case inside sentences; made when first asked for
 	template []bool              // by block: the domain's decoy answers carry it too
 	masked   map[uint64]struct{} // keys of sentences that differ between two fetches of the same URL
+	decoys   []*document         // what the mirror answers for what cannot exist, unless that is this very text
 }
 
 type blockInfo struct {
@@ -60,6 +61,7 @@ type blockInfo struct {
 	quote       bool
 	first, last int // sentences [first,last)
 	promo       bool
+	holder      int32 // of content.Block, -1 where there is none
 }
 
 // newDocument prepares a page. It accepts nil and pages without text.
@@ -95,7 +97,7 @@ func blocksOf(p *content.Page) []blockInfo {
 			break
 		}
 		prev = b.End
-		blocks = append(blocks, blockInfo{start: b.Start, end: b.End, linkDensity: b.LinkDensity, heading: b.Heading, quote: b.Quote})
+		blocks = append(blocks, blockInfo{start: b.Start, end: b.End, linkDensity: b.LinkDensity, heading: b.Heading, quote: b.Quote, holder: b.Holder})
 	}
 	if len(blocks) > 0 && blocks[len(blocks)-1].end > 0 {
 		return blocks
@@ -109,7 +111,7 @@ func blocksOf(p *content.Page) []blockInfo {
 			end += at
 		}
 		if end > at {
-			blocks = append(blocks, blockInfo{start: at, end: end})
+			blocks = append(blocks, blockInfo{start: at, end: end, holder: -1})
 		}
 		at = end + 1
 	}
@@ -174,6 +176,16 @@ func (d *document) shows(words []token) bool {
 		d.visible = joinTokens(d.visibleTokens())
 	}
 	return strings.Contains(d.visible, joinTokens(words))
+}
+
+// anyAddressShows reports whether the words stand on what the mirror answers for what cannot exist.
+func (d *document) anyAddressShows(words []token) bool {
+	for _, t := range d.decoys {
+		if t.shows(words) {
+			return true
+		}
+	}
+	return false
 }
 
 func joinTokens(toks []token) string {

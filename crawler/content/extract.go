@@ -112,16 +112,30 @@ func measure(n *html.Node, link bool) (all, linked int) {
 	return
 }
 
+// holders numbers the block elements of a tree: up[n] is the number of the one around n.
+type holders struct {
+	of map[*html.Node]int32
+	up []int32
+}
+
+func (h *holders) add(n *html.Node, around int32) int32 {
+	h.of[n] = int32(len(h.up))
+	h.up = append(h.up, around)
+	return h.of[n]
+}
+
 // blocksOf cuts the tree into blocks and returns the links in them.
-func blocksOf(root *html.Node, base string) (blocks []Block, links []Link) {
+func blocksOf(root *html.Node, base string) (blocks []Block, links []Link, held *holders) {
 	var b strings.Builder
 	linked, heading, quote := 0, false, 0
 	space, line := false, false
 	link := -1
+	held = &holders{of: map[*html.Node]int32{}}
+	in := held.add(root, -1)
 	flush := func() {
 		if b.Len() > 0 {
 			t := b.String()
-			blocks = append(blocks, Block{Text: t, LinkDensity: float64(linked) / float64(len(t)), Heading: heading, Quote: quote > 0})
+			blocks = append(blocks, Block{Text: t, LinkDensity: float64(linked) / float64(len(t)), Heading: heading, Quote: quote > 0, Holder: in})
 		}
 		b.Reset()
 		linked, space, line = 0, false, false
@@ -157,8 +171,10 @@ func blocksOf(root *html.Node, base string) (blocks []Block, links []Link) {
 			space = true
 		}
 		block := blockAtom(n.DataAtom)
+		around := in
 		if block {
 			flush()
+			in = held.add(n, in)
 		}
 		was := heading
 		switch n.DataAtom {
@@ -179,6 +195,7 @@ func blocksOf(root *html.Node, base string) (blocks []Block, links []Link) {
 		}
 		if block {
 			flush()
+			in = around
 		}
 		heading = was
 		if n.DataAtom == atom.Blockquote {
@@ -187,11 +204,14 @@ func blocksOf(root *html.Node, base string) (blocks []Block, links []Link) {
 	}
 	visit(root)
 	flush()
-	return blocks, links
+	return blocks, links, held
 }
 
-func (p *Page) bodyImages(node *html.Node, base string) {
+// bodyImages gathers the pictures of the article's body. What it returns sets their holders once the blocks are known: by then the
+// filter has taken figures out of the tree.
+func (p *Page) bodyImages(node *html.Node, base string) (place func(*holders)) {
 	seen := map[string]bool{}
+	var around [][]*html.Node
 	goquery.NewDocumentFromNode(node).Find("img, amp-img").EachWithBreak(func(_ int, s *goquery.Selection) bool {
 		n := s.Get(0)
 		for _, name := range []string{"data-src", "data-original", "data-lazy-src", "src"} {
@@ -201,12 +221,27 @@ func (p *Page) bodyImages(node *html.Node, base string) {
 			}
 			if u, ok := markup.Resolve(base, v); ok && !seen[u] {
 				seen[u] = true
-				p.Images = append(p.Images, Image{u, strings.TrimSpace(get(n, "alt"))})
+				p.Images = append(p.Images, Image{URL: u, Alt: strings.TrimSpace(get(n, "alt")), Holder: -1})
+				var up []*html.Node
+				for a := n.Parent; a != nil && len(up) < 64; a = a.Parent {
+					up = append(up, a)
+				}
+				around = append(around, up)
 			}
 			break
 		}
 		return len(p.Images) < 500
 	})
+	return func(h *holders) {
+		for i := range around {
+			for _, a := range around[i] {
+				if k, ok := h.of[a]; ok {
+					p.Images[i].Holder = k
+					break
+				}
+			}
+		}
+	}
 }
 
 // stateText finds an article in the JSON that a script shell draws its page from: the longest run of prose under one
@@ -223,7 +258,7 @@ func stateText(states []string) []Block {
 			if err != nil {
 				return
 			}
-			blocks, _ := blocksOf(n, "")
+			blocks, _, _ := blocksOf(n, "")
 			for _, b := range blocks {
 				if Count(b.Text) > 3 {
 					prose = append(prose, b.Text)

@@ -57,9 +57,10 @@ func (p *Page) readMeta(w *walker, base string, opt Options) {
 	if strings.Contains(author, "://") {
 		author = ""
 	}
-	for _, a := range []string{author, ld.author, w.byline} {
+	for i, a := range []string{author, ld.author, w.byline} {
 		if a = strings.TrimSpace(a); a != "" && p.Author == "" {
 			p.Author = strings.TrimPrefix(strings.TrimPrefix(a, "By "), "by ")
+			p.Byline = i == 2
 		}
 	}
 	for _, u := range []string{first("og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"), ld.image} {
@@ -311,7 +312,7 @@ func plainText(s string) string {
 	if err != nil {
 		return s
 	}
-	blocks, _ := blocksOf(n, "")
+	blocks, _, _ := blocksOf(n, "")
 	lines := make([]string, len(blocks))
 	for i, b := range blocks {
 		lines[i] = b.Text

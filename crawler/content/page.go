@@ -58,6 +58,7 @@ type Page struct {
 	Published   string // RFC 3339 where it can be read, else as it stands
 	Modified    string
 	Author      string
+	Byline      bool // Author was read from the visible page, its head does not name one
 	LeadImage   string
 	MetaRefresh string // resolved target of a meta refresh
 	Generator   string
@@ -65,9 +66,12 @@ type Page struct {
 	AMP         bool
 
 	Blocks []Block // main text, in order
-	Text   string  // Blocks' texts joined by "\n"
-	Source string  // FromExtractor, ...
-	Words  int     // of Text, see Count
+	// Holders are the elements that hold the blocks, by number: each entry is the number of the element around it, -1 at the top.
+	// nil when the text came from no tree.
+	Holders []int32
+	Text    string // Blocks' texts joined by "\n"
+	Source  string // FromExtractor, ...
+	Words   int    // of Text, see Count
 
 	Visible      string // all visible text, a line per block
 	VisibleWords int
@@ -105,6 +109,7 @@ type Block struct {
 	LinkDensity float64 // share of the text inside links
 	Heading     bool
 	Quote       bool
+	Holder      int32 // index into Page.Holders of the block's own element
 }
 
 // Link is an a or area element.
@@ -118,8 +123,9 @@ type Link struct {
 
 // Image is a picture of the article's body.
 type Image struct {
-	URL string
-	Alt string
+	URL    string
+	Alt    string
+	Holder int32 // index into Page.Holders of the closest one around it, -1 when there is none
 }
 
 // Requisite is what the page's HTML names to be shown right.

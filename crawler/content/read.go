@@ -281,10 +281,12 @@ func (p *Page) article(doc *html.Node, w *walker, base string, limit int) {
 		return
 	}
 	if node != nil {
-		p.bodyImages(node, base)
+		place := p.bodyImages(node, base)
 		filter(node)
-		blocks, links := blocksOf(node, base)
+		blocks, links, held := blocksOf(node, base)
 		p.setBlocks(blocks, FromExtractor)
+		p.Holders = held.up
+		place(held)
 		p.markLinks(links)
 	}
 	// A page that shows nearly nothing without its scripts may carry its text for them.
@@ -298,6 +300,7 @@ func (p *Page) article(doc *html.Node, w *walker, base string, limit int) {
 		}
 		if source != "" {
 			p.setBlocks(blocks, source)
+			p.Holders = nil
 			return
 		}
 		if p.Problem == "" && w.scripts > 0 && p.Words < 10 && (len(w.state) > 0 || w.shell) {
