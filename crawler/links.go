@@ -72,18 +72,29 @@ type linkAnswer struct {
 	final     string // the address that answered
 	challenge bool   // the answer asks for a human
 	err       error  // the sink's
+	whole     bool   // the page itself is wanted, for its anchors
+	anchors   *anchors
 }
 
 // linkJob is one target asked of one mirror from one vantage, or a requisite that its snapshot has asked for already.
 type linkJob struct {
-	seat    *seat
-	target  string
-	kind    markup.Kind
-	address string
-	answer  *linkAnswer
-	known   *KnownLink
-	result  survey.LinkResult
-	reused  bool
+	seat     *seat
+	target   string
+	kind     markup.Kind
+	address  string
+	fragment string // what target names within the page at address
+	answer   *linkAnswer
+	known    *KnownLink
+	result   survey.LinkResult
+	reused   bool
+}
+
+// shown is the address as the result names it.
+func (job *linkJob) shown() string {
+	if job.fragment != "" {
+		return job.address + "#" + job.fragment
+	}
+	return job.address
 }
 
 // checkLinks asks every mirror that serves the article for what the article links to, and judges its requisites. It
@@ -100,7 +111,11 @@ func (r *run) checkLinks(ctx context.Context, sp SitePlan, a survey.Article, sea
 		}
 		jobs = append(jobs, requisiteJobs(sp, s)...)
 		if sp.Settings.Links == "page" { // the whole site is crawled apart
-			jobs = append(jobs, pageJobs(sp, a, s, referencePage(seats, j, s), deadNames(seats, s))...)
+			reference := referencePage(seats, j, s)
+			jobs = append(jobs, pageJobs(sp, a, s, reference, deadNames(seats, s))...)
+			if sp.Settings.Fragments {
+				jobs = append(jobs, fragmentJobs(sp, a, s, reference)...)
+			}
 		}
 	}
 	for _, job := range jobs {
@@ -111,6 +126,13 @@ func (r *run) checkLinks(ctx context.Context, sp SitePlan, a survey.Article, sea
 	if err := r.askLinks(ctx, sp, a, jobs); err != nil {
 		return nil, err
 	}
+	jobs = slices.DeleteFunc(jobs, func(job *linkJob) bool {
+		if job.fragment == "" || job.reused {
+			return false
+		}
+		job.answer = job.settled()
+		return job.answer == nil
+	})
 	now := r.now().UTC()
 	for _, job := range jobs {
 		job.judge(sp, now)
@@ -254,15 +276,21 @@ func (r *run) askLinks(ctx context.Context, sp SitePlan, a survey.Article, jobs 
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 32)
+	whole := map[string]bool{} // by mirror and address: a page whose parts are looked at is asked for once, whole
+	for _, job := range jobs {
+		if job.fragment != "" && job.answer == nil {
+			whole[string(job.seat.mirror.Host)+" "+job.address] = true
+		}
+	}
 	for _, job := range jobs {
 		if job.answer != nil {
 			continue
 		}
-		if k := job.known; k != nil && k.State == LinkOK && k.URL == job.address && r.now().Sub(k.Checked) < sp.Settings.LinksEvery {
+		if k := job.known; k != nil && k.State == LinkOK && k.URL == job.shown() && r.now().Sub(k.Checked) < sp.Settings.LinksEvery {
 			job.reused = true
 			continue
 		}
-		job.answer = r.links.answer(job.seat.visitor.vantage.Name, job.address)
+		job.answer = r.links.answer(job.seat.visitor.vantage.Name, job.address, whole[string(job.seat.mirror.Host)+" "+job.address])
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -281,16 +309,20 @@ func (r *run) askLinks(ctx context.Context, sp SitePlan, a survey.Article, jobs 
 	return nil
 }
 
-func (l *links) answer(vantage, address string) *linkAnswer {
+// answer is the place for what the address answers: its head, or the whole page.
+func (l *links) answer(vantage, address string, whole bool) *linkAnswer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.asked == nil {
 		l.asked = map[string]*linkAnswer{}
 	}
 	key := vantage + "\x00" + address
+	if whole {
+		key += "\x00whole"
+	}
 	a := l.asked[key]
 	if a == nil {
-		a = &linkAnswer{}
+		a = &linkAnswer{whole: whole}
 		l.asked[key] = a
 	}
 	return a
@@ -368,6 +400,9 @@ func (r *run) askLink(ctx context.Context, s *seat, article, address string, out
 	}
 	probe := survey.Probe{Run: v.run, Article: article, Mirror: s.mirror.Host, Vantage: v.vantage.Name, Purpose: survey.ForLink}
 	method := http.MethodHead
+	if out.whole {
+		method = http.MethodGet
+	}
 	for attempt := 1; ; {
 		started := v.now()
 		probe.ID, probe.Attempt = newID(), attempt
@@ -466,6 +501,8 @@ func (v *visitor) chase(ctx context.Context, probe survey.Probe, method, address
 		case ex.Status >= 400:
 			out.outcome = survey.Status(ex.Status)
 			out.challenge = challenged(ex, a.body)
+		case out.whole && readable(ex, a.body):
+			out.anchors = anchorsOf(a.body)
 		}
 		return ex, nil
 	}
@@ -493,7 +530,7 @@ func (job *linkJob) judge(sp SitePlan, now time.Time) {
 		return
 	}
 	a := job.answer
-	res := survey.LinkResult{Mirror: job.seat.mirror.Host, Vantage: job.seat.visitor.vantage.Name, URL: job.address, Outcome: a.outcome, FirstSeen: now}
+	res := survey.LinkResult{Mirror: job.seat.mirror.Host, Vantage: job.seat.visitor.vantage.Name, URL: job.shown(), Outcome: a.outcome, FirstSeen: now}
 	if a.status != 0 {
 		res.Status = survey.Ptr(a.status)
 	}
@@ -530,7 +567,7 @@ func linkState(a *linkAnswer) string {
 	}
 	switch a.outcome {
 	case survey.RateLimited, survey.Interrupted, survey.Budget, survey.OwnNetwork, survey.GuardRefused, survey.RobotsRefused,
-		survey.NoRoute, survey.LocalResources, survey.Crashed, survey.OnionLeakRefused:
+		survey.NoRoute, survey.LocalResources, survey.Crashed, survey.OnionLeakRefused, survey.ScriptRendered:
 		return LinkNotJudged
 	}
 	return LinkBroken

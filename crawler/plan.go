@@ -106,6 +106,7 @@ type Settings struct {
 	Links           string        // none: requisites only; page: the links of each article too; site: the whole site; page
 	LinksEvery      time.Duration // a link that was found to work is asked for again, and a site crawled, after this; 24 h; negative: every run
 	External        bool          // links to hosts outside the mirror set too
+	Fragments       bool          // whether the part that a link names is on its page
 }
 
 // LinkRule says how a status of links whose address matches is taken: one of LinkOK, LinkWarn, LinkBroken, LinkNotJudged.

@@ -46,7 +46,12 @@ func (c *siteCrawl) start() {
 		targets := make([]string, 0, len(c.known))
 		kinds := map[string]string{}
 		for key, k := range c.known {
-			if k.State != LinkOK && key.vantage == c.v.vantage.Name && kinds[key.target] == "" {
+			if k.State == LinkOK || key.vantage != c.v.vantage.Name {
+				continue
+			}
+			if k.Kind == string(fragmentKind) {
+				c.startFragments(k)
+			} else if kinds[key.target] == "" {
 				kinds[key.target] = k.Kind
 				targets = append(targets, key.target)
 			}

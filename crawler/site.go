@@ -68,6 +68,7 @@ type siteCrawl struct {
 	traps   map[string]bool
 	mirrors map[survey.Host]*crawlStand
 	known   map[linkKey]KnownLink // what earlier runs left
+	book    *fragmentBook         // nil: fragments are not looked at
 	again   bool                  // only what was not as it should be is asked for again
 }
 
@@ -160,7 +161,7 @@ func (r *run) crawlSite(ctx context.Context, sp SitePlan) (found Crawled, clean 
 	}
 	if complete && sp.State != "" && !c.again {
 		clean = func() {
-			for _, n := range []string{foundName, doneName, "edges", "faults", standsName} {
+			for _, n := range []string{foundName, doneName, "edges", "faults", standsName, fragmentsName, anchorsName} {
 				_ = os.Remove(filepath.Join(dir, n))
 			}
 			_ = os.Remove(dir)
@@ -184,6 +185,11 @@ func (c *siteCrawl) open(dir string) (err error) {
 	}
 	c.edgeOut = bufio.NewWriterSize(c.edges, 64<<10)
 	c.dir = dir
+	if c.sp.Settings.Fragments {
+		if c.book, err = openFragments(dir); err != nil {
+			return errors.Join(err, c.close())
+		}
+	}
 	if resumed > 0 {
 		return c.loadStands()
 	}
@@ -191,7 +197,7 @@ func (c *siteCrawl) open(dir string) (err error) {
 }
 
 func (c *siteCrawl) close() error {
-	err := c.list.close()
+	err := errors.Join(c.list.close(), c.book.close())
 	for _, f := range []*os.File{c.edges, c.faults} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
@@ -208,7 +214,7 @@ func (c *siteCrawl) commit(ctx context.Context) error {
 	c.mu.Lock()
 	err := c.edgeOut.Flush()
 	c.mu.Unlock()
-	return errors.Join(err, c.list.flush(), c.saveStands())
+	return errors.Join(err, c.book.flush(), c.list.flush(), c.saveStands())
 }
 
 // work fetches one address on the primary, finds what it names, and holds every mirror's answer against the primary's.
@@ -231,6 +237,8 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 		}
 	})
 	c.find(t, p)
+	c.fragments(t, p)
+	c.places(t, primary.Host, p)
 	c.requisites.share(c.v.vantage.Name, t, p)
 	if err := c.note(t, primary.Host, t.url, &p.linkAnswer); err != nil {
 		return false, err
@@ -251,7 +259,7 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 
 // foreign asks a host outside the mirror set for the head of an address.
 func (c *siteCrawl) foreign(ctx context.Context, t target) (bool, error) {
-	a := c.links.answer(c.v.vantage.Name, t.url)
+	a := c.links.answer(c.v.vantage.Name, t.url, false)
 	a.once.Do(func() {
 		c.askLink(ctx, &seat{mirror: c.sp.Site.Primary(), visitor: c.v}, "", t.url, a)
 	})
@@ -578,15 +586,9 @@ func (c *siteCrawl) gather() ([]survey.Link, error) {
 			l = &survey.Link{Target: f.Target, Kind: f.Kind, Parents: []string{}}
 			by[f.Hash] = l
 		}
-		k, ok := c.known[linkKey{f.Target, f.Result.Mirror, f.Result.Vantage}]
-		if ok && k.State == f.Result.State {
-			f.Result.FirstSeen = k.FirstSeen
-		}
-		if c.again && ok && len(l.Parents) == 0 {
+		c.date(&f.Result, f.Target)
+		if k := c.known[linkKey{f.Target, f.Result.Mirror, f.Result.Vantage}]; c.again && len(l.Parents) == 0 {
 			l.Parents = slices.Clone(k.Parents)
-		}
-		if first, ok := c.sp.Baseline.known(f.Target, f.Result.Mirror); ok && f.Result.State == LinkBroken && first.Before(f.Result.FirstSeen) {
-			f.Result.FirstSeen = first
 		}
 		addResult(l, f.Result)
 	}
@@ -598,6 +600,9 @@ func (c *siteCrawl) gather() ([]survey.Link, error) {
 			return nil, err
 		}
 	}
+	if err := c.judgeFragments(by); err != nil {
+		return nil, err
+	}
 	out := make([]survey.Link, 0, len(by))
 	for _, l := range by {
 		sort.Strings(l.Parents)
@@ -606,6 +611,16 @@ func (c *siteCrawl) gather() ([]survey.Link, error) {
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Target < out[j].Target })
 	return out, nil
+}
+
+// date gives a result the time at which it was first seen, by history and by the baseline.
+func (c *siteCrawl) date(res *survey.LinkResult, target string) {
+	if k, ok := c.known[linkKey{target, res.Mirror, res.Vantage}]; ok && k.State == res.State {
+		res.FirstSeen = k.FirstSeen
+	}
+	if first, ok := c.sp.Baseline.known(target, res.Mirror); ok && res.State == LinkBroken && first.Before(res.FirstSeen) {
+		res.FirstSeen = first
+	}
 }
 
 func (c *siteCrawl) parents(by map[uint64]*survey.Link) error {
@@ -670,6 +685,7 @@ func (c *siteCrawl) onMirror(ctx context.Context, t target, m survey.Mirror, p *
 	if a.cutShort() {
 		return false, nil
 	}
+	c.places(t, m.Host, a)
 	return true, c.note(t, m.Host, address, &a.linkAnswer)
 }
 

@@ -114,9 +114,6 @@ func newJob(c *cli.Context, w *world) (*job, error) {
 		}
 		j.rules = j.rules.Add(more)
 	}
-	if j.settings.Fragments {
-		j.notices = append(j.notices, "fragments is understood, but nothing acts on it yet")
-	}
 	if j.file != nil {
 		for _, key := range j.file.Later() {
 			j.notices = append(j.notices, fmt.Sprintf("%s: %s is understood, but nothing acts on it yet", j.file.Name, key))
@@ -266,7 +263,7 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 	}
 	sp := crawler.SitePlan{Site: site, Articles: articles, Canaries: canaries(site, set),
 		Settings: crawler.Settings{Timeout: set.Timeout, Retries: set.Retries, RequisitesEvery: set.RequisitesEvery, Media: set.Media, IgnoreRobots: set.IgnoreRobots,
-			Links: set.Links, LinksEvery: set.LinksEvery, External: set.External}}
+			Links: set.Links, LinksEvery: set.LinksEvery, External: set.External, Fragments: set.Fragments}}
 	if set.Retries == 0 {
 		sp.Settings.Retries = -1
 	}
