@@ -85,6 +85,27 @@ var outcomeText = map[survey.Outcome]string{
 	survey.NotHTML:                "not a web page",
 	survey.RateLimited:            "the server asked us to slow down (429)",
 	survey.RobotsRefused:          "robots.txt forbids it",
+	survey.FragmentMissing:        "the page is there, the part named is not",
+	survey.ScriptRendered:         "cannot verify (script-rendered)",
+	"soft_404":                    "answers as if it were there, and is not",
+	"stale":                       "an older version",
+	"different_page":              "another page",
+	"block_page":                  "block page",
+	"translation":                 "in another language",
+}
+
+// hygieneText names the kinds of survey.Hygiene (issue 6, point 4).
+var hygieneText = map[string]string{
+	"link_to_primary":             "a link leads back to the primary",
+	"link_to_other_mirror":        "a link leads to another mirror",
+	"requisite_from_primary":      "a part comes from the primary",
+	"requisite_from_other_mirror": "a part comes from another mirror",
+	"third_host_failed":           "a part from a third host does not come",
+	"canonical_dead":              "the canonical link leads to a dead address",
+	"feed_dead":                   "the feed link leads to a dead address",
+	"mixed_content":               "a part comes over plain HTTP into a page over TLS",
+	"redirect_to_primary":         "redirects to the primary",
+	"redirect_to_other_mirror":    "redirects to another mirror",
 }
 
 // say holds the fixed texts of pages and feeds; templates read it with {{t "name"}}.
@@ -179,6 +200,10 @@ var say = map[string]string{
 	"not-known":       "not known",
 	"day":             "day",
 	"many-days":       "days",
+	"alone":           "Where mirrors do not stand alone",
+	"alone-cap":       "What a mirror's pages lead to or need elsewhere: a reader to whom the other address is closed is lost there. Each address once.",
+	"alone-what":      "What",
+	"alone-page":      "On the page",
 	"complete":        "How complete the mirrors are",
 	"sync-cap":        "The newest articles of the primary's feeds and sitemaps, and which of them are there. What could not be judged is in neither number.",
 	"sync-there":      "There",

@@ -122,11 +122,12 @@ type (
 		Certificates            []certRow
 		Sync                    []syncRow
 		Crawls                  []crawlRow
+		Alone                   []hygieneRow
 		Months                  []month
 		Gloss                   []gloss
 		StateNames              []string
 		// What was left out, said where it would stand.
-		BrokenMore, RedirectsMore, CertificatesMore, SnapshotsMore, ChangesMore, CandidatesMore, FreshMore, StatesMore, IncidentsMore, RunsMore string
+		BrokenMore, AloneMore, RedirectsMore, CertificatesMore, SnapshotsMore, ChangesMore, CandidatesMore, FreshMore, StatesMore, IncidentsMore, RunsMore string
 
 		Candidates []candidate
 		Incidents  []incidentRow
@@ -289,6 +290,7 @@ func newPage(v View) pageData {
 	p.Slow, p.SlowRule = slowRows(r.Articles)
 	p.Certificates, p.CertificatesMore = certificateRows(r.Articles, now)
 	p.Sync, p.Crawls = syncRows(r), crawlRows(r)
+	p.Alone, p.AloneMore = hygieneRows(r)
 	for i, c := range r.Candidates {
 		if i == maxCandidates {
 			p.CandidatesMore = fmt.Sprintf(say["more"], len(r.Candidates)-i)

@@ -157,7 +157,13 @@ func sampleView(r survey.Report) View {
 				s.Missing, s.WorstLag = []string{aleppo, "https://www.presstv.com/Detail/2016/08/11/479300/Floods"}, &survey.Lag{Seconds: 5400, Bound: 3600}
 			}
 			v.Report.Sync = append(v.Report.Sync, s)
-			v.Report.Crawls = append(v.Report.Crawls, survey.Crawl{Site: f.Site, Mirror: m.Mirror, Vantage: m.Vantage, Complete: n != 2, URLs: 812 - n, Pages: 640 - n - i, Equal: 500 * min(n, 1), ByText: 100 * min(n, 1), Differ: 12 * n, Broken: n, NotJudged: 3})
+			crawl := survey.Crawl{Site: f.Site, Mirror: m.Mirror, Vantage: m.Vantage, Complete: n != 2, URLs: 812 - n, Pages: 640 - n - i, Equal: 500 * min(n, 1), ByText: 100 * min(n, 1), Differ: 12 * n, Broken: n, NotJudged: 3}
+			for k, kind := range []string{"link_to_primary", "redirect_to_primary", "mixed_content"}[:n] {
+				for page := range 2 {
+					crawl.Hygiene = append(crawl.Hygiene, survey.Hygiene{Kind: kind, URL: fmt.Sprintf("https://www.presstv.com/%d", k), Parent: fmt.Sprintf("https://%s/page/%d", m.Mirror, page)})
+				}
+			}
+			v.Report.Crawls = append(v.Report.Crawls, crawl)
 		}
 	}
 	for n := range 6 {

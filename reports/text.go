@@ -43,24 +43,7 @@ func Text(w io.Writer, r survey.Report, opt TextOptions) error {
 	for i := range r.Articles {
 		textArticle(out, &r.Articles[i], void, p, opt)
 	}
-	if n := brokenLinks(r); n > 0 {
-		fmt.Fprintf(out, "\n%s:\n", plural(n, "broken link", "broken links"))
-		shown := 0
-		for _, l := range r.Links {
-			for _, res := range l.Results {
-				if res.State != "broken" {
-					continue
-				}
-				if shown++; shown > 20 {
-					continue
-				}
-				fmt.Fprintf(out, "  %s %s on %s: %s\n", p.state(survey.Down, "✕"), Visible(l.Target, 300), Visible(string(res.Mirror), 100), outcomeWords(res.Outcome))
-			}
-		}
-		if shown > 20 {
-			fmt.Fprintf(out, "  and %d more\n", shown-20)
-		}
-	}
+	textSites(out, r, p)
 	if len(r.Candidates) > 0 {
 		fmt.Fprintln(out)
 		hosts, confirmed := announced(r)

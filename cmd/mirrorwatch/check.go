@@ -528,31 +528,7 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if err := j.print(w, doc, page); err != nil {
 		return err
 	}
-	for _, c := range doc.Crawls {
-		if !j.quiet {
-			fmt.Fprintln(w.stderr, visible(crawlLine(c)))
-		}
-	}
 	return j.outcome(w, doc)
-}
-
-// crawlLine says in one line what a crawl found on a mirror.
-func crawlLine(c survey.Crawl) string {
-	s := fmt.Sprintf("%s on %s: %d addresses, %d pages", c.Site, c.Mirror, c.URLs, c.Pages)
-	if n := c.Equal + c.ByText + c.Differ; n > 0 {
-		s += fmt.Sprintf(", %d equal, %d by text, %d differ", c.Equal, c.ByText, c.Differ)
-	}
-	s += fmt.Sprintf("; %d broken, %d not judged", c.Broken, c.NotJudged)
-	if n := len(c.Hygiene); n > 0 {
-		s += fmt.Sprintf(", %d lead away or are insecure", n)
-	}
-	if len(c.Traps) > 0 {
-		s += "; endless, left: " + strings.Join(c.Traps, " ")
-	}
-	if !c.Complete {
-		s += "; cut short, the next run goes on"
-	}
-	return s
 }
 
 // epoch is retention.epoch of the sites file, "" the default.

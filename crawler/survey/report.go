@@ -173,6 +173,15 @@ func (r Report) WithLists() Report {
 		r.Links[i].Results = list(r.Links[i].Results)
 	}
 	r.Candidates = list(r.Candidates)
+	r.Sync = append([]Sync(nil), r.Sync...)
+	for i := range r.Sync {
+		s := &r.Sync[i]
+		s.Missing, s.Arrivals, s.NeverArrived = list(s.Missing), list(s.Arrivals), list(s.NeverArrived)
+	}
+	r.Crawls = append([]Crawl(nil), r.Crawls...)
+	for i := range r.Crawls {
+		r.Crawls[i].Hygiene, r.Crawls[i].Traps = list(r.Crawls[i].Hygiene), list(r.Crawls[i].Traps)
+	}
 	return r
 }
 
