@@ -75,6 +75,7 @@ type question struct {
 	insecure bool
 	family   int
 	timeout  time.Duration
+	lend     bool // answer.body is borrowed from the transport until answer.free
 	// read is called with the answer inside colly's callback when there is a body to read. A panic in it fails this
 	// question only.
 	read func(a *answer)
@@ -89,6 +90,7 @@ type answer struct {
 	crashed  string // the panic of question.read
 	ended    bool   // the caller's context ended before or while asking
 	cause    error
+	free     func() // of a lent body; nil: nothing is lent
 }
 
 // ask sends one request and returns what came of it. Its error is the sink's, or a mistake of ours; whatever the mirror
@@ -112,7 +114,7 @@ func (f *fetcher) ask(ctx context.Context, q question) (*answer, error) {
 		rctx, cancel = context.WithTimeoutCause(ctx, q.timeout, context.DeadlineExceeded)
 	}
 	defer cancel()
-	visit := &wire.Visit{Probe: q.probe, Insecure: q.insecure, Family: q.family}
+	visit := &wire.Visit{Probe: q.probe, Insecure: q.insecure, Family: q.family, Lend: q.lend}
 	clone := f.base.Clone()
 	clone.Context = wire.WithVisit(rctx, visit)
 	gather := func() {
@@ -124,6 +126,9 @@ func (f *fetcher) ask(ctx context.Context, q question) (*answer, error) {
 	clone.OnResponse(func(r *colly.Response) {
 		gather()
 		a.body = r.Body
+		if visit.Body != nil {
+			a.body, a.free = visit.Body, visit.Free
+		}
 		if q.read == nil {
 			return
 		}

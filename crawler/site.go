@@ -94,8 +94,17 @@ type crawlAnswer struct {
 	location string // resolved, of a redirect
 	typ      string // media type
 	header   string // the Content-Type field
-	body     []byte
+	body     []byte // may be lent: gone after release
 	digest   survey.Digest
+	free     func()
+}
+
+// release gives back the memory of the body. Nothing of the body may be in use any more.
+func (a *crawlAnswer) release() {
+	if a != nil && a.free != nil {
+		a.free()
+		a.free, a.body = nil, nil
+	}
 }
 
 func (a *crawlAnswer) html() bool { return a.typ == "text/html" || a.typ == "application/xhtml+xml" }
@@ -227,6 +236,7 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 	}
 	primary := c.sp.Site.Primary()
 	p, err := c.get(ctx, primary, t.url, t.kind)
+	defer p.release()
 	if err != nil || ctx.Err() != nil || p.cutShort() {
 		return false, err
 	}
@@ -311,10 +321,12 @@ func (c *siteCrawl) get(ctx context.Context, m survey.Mirror, address string, ki
 	for attempt := 1; ; attempt++ {
 		probe.ID, probe.Attempt = newID(), attempt
 		started := v.now()
-		a, err := v.ask(ctx, question{probe: probe, method: method, url: address, timeout: v.settings.whole()})
+		a, err := v.ask(ctx, question{probe: probe, method: method, url: address, timeout: v.settings.whole(), lend: true})
 		if err != nil {
 			return nil, err
 		}
+		out.release() // of the attempt before
+		out.free = a.free
 		ex := a.exchange
 		if ex == nil || a.ended {
 			out.outcome = survey.Interrupted
@@ -661,6 +673,7 @@ func (c *siteCrawl) onMirror(ctx context.Context, t target, m survey.Mirror, p *
 		return true, nil
 	}
 	a, err := c.get(ctx, m, address, t.kind)
+	defer a.release()
 	if err != nil || ctx.Err() != nil || a.cutShort() {
 		return false, err
 	}
@@ -815,6 +828,7 @@ func (c *siteCrawl) judge(ctx context.Context, m survey.Mirror, article, address
 			if again.outcome == survey.OK && again.html() {
 				k.Views[i].Second = c.view(who, views[i].Observation.URL, again).Page
 			}
+			again.release()
 		}
 		v = judge(k).Verdicts[1]
 	}

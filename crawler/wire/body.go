@@ -51,7 +51,7 @@ func (a *attempt) decode() *Failure {
 	media := message.MediaType(head.Get("Content-Type"))
 	switch {
 	case len(codings) == 0 && plain != nil && int64(len(plain)) <= limit:
-		a.decoded.body, a.decoded.length = bytes.NewReader(plain), int64(len(plain))
+		a.decoded.body, a.decoded.length = inMemory(plain), int64(len(plain))
 	case len(codings) == 0 && !r.chunked && size <= limit:
 		a.decoded.body, a.decoded.length = raw, size
 	default:
@@ -75,7 +75,7 @@ func (a *attempt) decode() *Failure {
 		a.decoded.length = out.Size()
 		a.decoded.body = io.NewSectionReader(out, 0, out.Size())
 		if plain != nil {
-			a.decoded.body = bytes.NewReader(plain)
+			a.decoded.body = inMemory(plain)
 		}
 	}
 	if !message.IsText(media) && (media != "" || !strings.HasPrefix(http.DetectContentType(first(a.decoded.body, plain)), "text/")) {
@@ -97,8 +97,20 @@ func (a *attempt) decode() *Failure {
 		media = "text/html"
 	}
 	a.decoded.contentType, a.decoded.charset = media+"; charset=utf-8", name
-	a.decoded.body, a.decoded.length = bytes.NewReader(text), int64(len(text))
+	a.decoded.body, a.decoded.length = inMemory(text), int64(len(text))
 	return f
+}
+
+// lendable is a body that lies in memory.
+type lendable struct {
+	bytes.Reader
+	octets []byte
+}
+
+func inMemory(b []byte) *lendable {
+	l := &lendable{octets: b}
+	l.Reset(b)
+	return l
 }
 
 // first returns the beginning of a body for sniffing.
@@ -164,10 +176,16 @@ func (a *attempt) response(e *survey.Exchange) *http.Response {
 	if status == "" {
 		status = http.StatusText(e.Status)
 	}
+	body := io.ReadCloser(&closing{r: a.decoded.body, a: a})
+	if r, ok := a.decoded.body.(*lendable); ok && a.v.Lend {
+		a.v.Free() // of an earlier answer
+		a.v.Body, a.v.free = r.octets, func() { a.finish(true) }
+		body = http.NoBody
+	}
 	return &http.Response{
 		Status: strings.TrimSpace(digits(e.Status) + " " + status), StatusCode: e.Status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: h, Body: &closing{r: a.decoded.body, a: a}, ContentLength: a.decoded.length, Uncompressed: true, Request: a.req, TLS: a.c.state,
+		Header: h, Body: body, ContentLength: a.decoded.length, Uncompressed: true, Request: a.req, TLS: a.c.state,
 	}
 }
 

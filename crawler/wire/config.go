@@ -248,6 +248,22 @@ type Visit struct {
 	Insecure bool     // go on although the certificate is bad; Exchange.TLS.Verified stays false
 	Family   int      // 0: as they come; 4 or 6: only that address family
 	Records  []Record // appended by RoundTrip, oldest first
+
+	// Lend asks for the decoded body where it lies instead of through the http.Response, whose body is empty then: Body holds
+	// it until Free. It is nil when the body did not stay in memory; then the http.Response has it as ever.
+	Lend bool
+	Body []byte
+
+	free func()
+}
+
+// Free gives Body's memory back; nobody may hold any part of it any more. A visit that is not freed costs memory until it is
+// collected, nothing else.
+func (v *Visit) Free() {
+	if v.free != nil {
+		v.free()
+		v.free, v.Body = nil, nil
+	}
 }
 
 // Record is one Exchange and what the Recorder made of it. Exchange.Response may be freed once the http body was closed.

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -507,5 +509,53 @@ func TestText(t *testing.T) {
 	resp, body, err = get(t.Context(), tr, &Visit{}, "GET", "http://"+name+"/binary")
 	if err != nil || string(body) != "\xd0\xc2\xce\xc5" || strings.Contains(resp.Header.Get("Content-Type"), "charset") {
 		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// A lent body is the octets themselves, stays until it is freed, and does not come a second time through the response.
+func TestLend(t *testing.T) {
+	page := "<p>" + strings.Repeat("one sentence after the other. ", 400)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, r.URL.Path+page)
+	})}
+	go srv.Serve(ln)
+	defer srv.Close()
+	tr, err := New(Config{Guard: Guard{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	var held []*Visit
+	for i := range 20 {
+		v := &Visit{Probe: survey.Probe{Purpose: survey.ForLink}, Lend: true}
+		path := fmt.Sprintf("/%d", i)
+		req, _ := http.NewRequestWithContext(WithVisit(t.Context(), v), http.MethodGet, "http://"+ln.Addr().String()+path, nil)
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || len(b) != 0 {
+			t.Fatalf("%d octets came through the response too, %v", len(b), err)
+		}
+		_ = resp.Body.Close()
+		held = append(held, v)
+		if i%3 == 0 { // others reuse its memory
+			v.Free()
+			v.Free()
+			if v.Body != nil {
+				t.Fatal("a freed body is still there")
+			}
+		}
+	}
+	for i, v := range held {
+		if want := fmt.Sprintf("/%d%s", i, page); i%3 != 0 && string(v.Body) != want {
+			t.Errorf("visit %d holds %.40q and so on, %d octets", i, v.Body, len(v.Body))
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ type Appender struct {
 	good   int64 // whole appends
 	synced int64 // of them, on the disk
 	broken error
+	out    *bufio.Writer
 }
 
 // CreateAppend makes a new file, and its name durable; it is an error if the name exists.
@@ -92,13 +94,21 @@ func (a *Appender) Append(group ...Source) (offset int64, err error) {
 		return 0, fmt.Errorf("appending to %q: %w (%v)", a.f.Name(), ErrBroken, a.broken)
 	}
 	offset = a.good
+	// One write for a group of small members: each costs a system call.
+	if a.out == nil {
+		a.out = bufio.NewWriterSize(nil, 64<<10)
+	}
+	a.out.Reset(counted{a.f})
 	var n int64
 	for _, s := range group {
 		var m int64
-		if m, err = s.WriteTo(counted{a.f}); err != nil {
+		if m, err = s.WriteTo(a.out); err != nil {
 			break
 		}
 		n += m
+	}
+	if err == nil {
+		err = a.out.Flush()
 	}
 	if err == nil {
 		a.good += n

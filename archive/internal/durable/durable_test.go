@@ -93,6 +93,7 @@ func TestWriteFileFails(t *testing.T) {
 }
 
 func TestAppendIsTakenBack(t *testing.T) {
+	large := strings.Repeat("second ", 20_000) // does not share a write with what follows
 	tests := []struct {
 		name  string
 		fault faulty.Fault
@@ -115,7 +116,7 @@ func TestAppendIsTakenBack(t *testing.T) {
 			if off, err := a.Append(durable.Bytes("first ")); off != 0 || err != nil {
 				t.Fatal(off, err)
 			}
-			if _, err := a.Append(durable.Bytes("second "), durable.Bytes("third ")); !errors.Is(err, test.want) || !strings.Contains(err.Error(), name) {
+			if _, err := a.Append(durable.Bytes(large), durable.Bytes("third ")); !errors.Is(err, test.want) || !strings.Contains(err.Error(), name) {
 				t.Fatal(err)
 			}
 			if got := read(t, name); got != "first " || a.Size() != 6 {
