@@ -33,7 +33,8 @@ func (db *DB) Arrival(ctx context.Context, site, article string, mirror survey.H
 	if !first.IsZero() {
 		until = micros(first)
 	}
-	err = db.each(ctx, doing, `SELECT MAX(at) FROM observations WHERE series = $1 AND at < $2 AND counted <> 'void'
-		AND (status IN (404, 410) OR page_class = 'soft_404')`, []any{series, until}, one(&before))
+	err = db.each(ctx, doing, `SELECT MAX(o.at) FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id
+		WHERE c.article = $1 AND c.site = $2 AND o.series = $3 AND o.at < $4 AND o.counted <> 'void' AND (o.status IN (404, 410) OR o.page_class = 'soft_404')`,
+		[]any{article, site, series, until}, one(&before))
 	return first, before, err
 }

@@ -15,8 +15,9 @@ func (db *DB) Failures(ctx context.Context, site, article string, mirror survey.
 	var times []time.Time
 	var stage string
 	ended := false
-	err := db.each(ctx, doing, `SELECT at, stage, verdict FROM observations WHERE series = $1 ORDER BY at DESC LIMIT 500`,
-		[]any{seriesID(site, article, mirror, vantage)}, func(rows *sql.Rows) error {
+	err := db.each(ctx, doing, `SELECT o.at, o.stage, o.verdict FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id
+		WHERE c.article = $1 AND c.site = $2 AND o.series = $3 ORDER BY c.at DESC LIMIT 500`,
+		[]any{article, site, seriesID(site, article, mirror, vantage)}, func(rows *sql.Rows) error {
 			var at int64
 			var s, verdict string
 			if err := rows.Scan(&at, &s, &verdict); err != nil {

@@ -82,7 +82,7 @@ func Open(path string, opt Options) (*DB, error) {
 	if opt.ReadOnly {
 		return openReader(path, log)
 	}
-	pool, version, err := connect(path, "mode=rwc&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=foreign_keys(1)&_txlock=immediate")
+	pool, version, err := connect(path, "mode=rwc&_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=synchronous(normal)&_pragma=cache_size(-16000)&_pragma=foreign_keys(1)&_txlock=immediate")
 	if err != nil {
 		return nil, err
 	}
@@ -304,6 +304,59 @@ func (t *tx) row(ctx context.Context, query string, args, into []any) (found boo
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// rows runs a query inside the transaction and calls f for every row.
+func (t *tx) rows(ctx context.Context, query string, args []any, f func(*sql.Rows) error) error {
+	s, err := t.db.prepare(ctx, query)
+	if err != nil {
+		return err
+	}
+	rows, err := t.StmtContext(ctx, s).QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// chunk is how many of n rows go into one statement: few sizes, so that few statements are kept prepared.
+func chunk(n int) int {
+	for _, size := range []int{64, 16, 4} {
+		if n >= size {
+			return size
+		}
+	}
+	return 1
+}
+
+// values is a VALUES clause for so many rows of so many columns. Its parameters have no numbers: SQLite takes $1 for a
+// name, and looks for each name among all others. PostgreSQL would want them numbered.
+func values(rows, columns int) string {
+	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
+	return "VALUES " + row + strings.Repeat(", "+row, rows-1)
+}
+
+// many inserts rows of equal length, several with one statement: head VALUES ... tail.
+func (t *tx) many(ctx context.Context, head, tail string, rows [][]any) error {
+	var args []any
+	for len(rows) > 0 {
+		n := chunk(len(rows))
+		args = args[:0]
+		for _, r := range rows[:n] {
+			args = append(args, r...)
+		}
+		if _, err := t.exec(ctx, head+" "+values(n, len(rows[0]))+" "+tail, args...); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
 }
 
 // each runs the query and calls f for every row with the rows to scan from; nothing but the row is held in memory.

@@ -244,13 +244,13 @@ func BenchmarkReport(b *testing.B) {
 	for a := range articles {
 		url := fmt.Sprintf("%s-%d", article, a)
 		fill(`WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-			INSERT INTO checks (id, run, ordinal, site, article, title, at, doc) SELECT i * 100 + $3, 'run-' || i, $3, 'presstv', $4, '', $2 + i * 3600000000, '{}' FROM n`,
+			INSERT INTO checks (id, run, ordinal, site, article, title, at, size, doc) SELECT i * 100 + $3, 'run-' || i, $3, 'presstv', $4, '', $2 + i * 3600000000, 4, '{}' FROM n`,
 			runs-1, micros(begin), a, url)
-		for _, h := range hosts {
+		for k, h := range hosts {
 			s := seriesID("presstv", url, survey.Host(h), "direct")
 			fill(`INSERT INTO series (id, site, article, mirror, vantage, role, first_seen, last_seen) VALUES ($1, 'presstv', $2, $3, 'direct', 'alternate', $4, $4)`, s, url, h, micros(begin))
-			fill(`INSERT INTO observations (check_id, series, ordinal, at, state, verdict, page_class, confidence, reason, stage, outcome, counted)
-				SELECT id, $1, 0, at, 'up', 'identical', 'article', 'high', '', 'content', 'ok', 'up' FROM checks WHERE article = $2`, s, url)
+			fill(`INSERT INTO observations (checked, check_id, series, ordinal, at, state, verdict, page_class, confidence, reason, stage, outcome, counted)
+				SELECT at, id, $1, $3, at, 'up', 'identical', 'article', 'high', '', 'content', 'ok', 'up' FROM checks WHERE article = $2`, s, url, k)
 			fill(`INSERT INTO states (series, first_seen, last_seen, state, verdict, before)
 				SELECT $1, at, at, 'up', 'identical', 'down' FROM checks WHERE article = $2 AND id % 4900 < 100`, s, url)
 		}

@@ -151,6 +151,10 @@ func (db *DB) Evaluated(ctx context.Context, run survey.RunID) (bool, error) {
 // AbandonNotices ends notices whose sending was begun by a process that did not live to write down the answer: their
 // delivery is unknown, and they are not sent again. Call it under the data folder's lock, before sending.
 func (db *DB) AbandonNotices(ctx context.Context, now time.Time) (n int64, err error) {
+	err = db.sql.QueryRowContext(ctx, `SELECT COUNT(*) FROM notices WHERE state = 'sending'`).Scan(&n)
+	if err != nil || n == 0 {
+		return n, err // most runs need not write for this
+	}
 	err = db.tx(ctx, "ending unfinished notices", func(t *tx) error {
 		n, err = t.exec(ctx, `UPDATE notices SET state = 'unknown', finished = $1, error = 'delivery unknown: the process ended while it was sent' WHERE state = 'sending'`, micros(now))
 		return err

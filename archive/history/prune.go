@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"sort"
-	"strconv"
 	"time"
 )
 
@@ -53,41 +52,50 @@ func (db *DB) PruneRaw(ctx context.Context, now time.Time, keep Keep) (Pruned, e
 	if err != nil {
 		return p, err
 	}
-	thinned, err := db.thinned(ctx)
-	if err != nil {
-		return p, err
-	}
 	border := func(d time.Duration) int64 {
 		if d <= 0 {
 			return -1 << 62
 		}
 		return min(micros(now.Add(-d)), newest.Int64)
 	}
-	for _, s := range []struct {
+	// checks are taken with all that hangs on them, some hundred in a transaction.
+	const old = `SELECT at, id FROM checks WHERE at < $1 ORDER BY at, id LIMIT $2`
+	type step struct {
 		into         *int64
 		count, query string
-		args         []any
+	}
+	for _, group := range []struct {
+		before int64
+		batch  int
+		steps  []step // of one transaction; it is over when the last one took less than a whole batch
 	}{
-		{&p.Observations, `SELECT COUNT(*) FROM observations WHERE at < $1`,
-			`DELETE FROM observations WHERE (series, at, check_id) IN (SELECT series, at, check_id FROM observations WHERE at < $1 ORDER BY at LIMIT $2)`, []any{raw}},
-		{&p.Details, `SELECT COUNT(*) FROM observations WHERE at < $1 AND at >= $2 AND detail IS NOT NULL`,
-			`UPDATE observations SET detail = NULL WHERE (series, at, check_id) IN (SELECT series, at, check_id FROM observations WHERE at < $1 AND at >= $2 AND detail IS NOT NULL ORDER BY at DESC LIMIT $3)`,
-			[]any{border(keep.Detail), max(raw, thinned)}},
-		{nil, "", `DELETE FROM verdicts WHERE (series, check_id, rules_version) IN (SELECT v.series, v.check_id, v.rules_version FROM verdicts v JOIN checks c ON c.id = v.check_id WHERE c.at < $1
-			AND NOT EXISTS (SELECT 1 FROM observations o WHERE o.check_id = c.id) LIMIT $2)`, []any{raw}},
-		{&p.Checks, `SELECT COUNT(*) FROM checks c WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM observations o WHERE o.check_id = c.id AND o.at >= $1)`,
-			`DELETE FROM checks WHERE id IN (SELECT c.id FROM checks c WHERE c.at < $1 AND NOT EXISTS (SELECT 1 FROM observations o WHERE o.check_id = c.id) LIMIT $2)`, []any{raw}},
-		{&p.Runs, `SELECT COUNT(*) FROM runs r WHERE started < $1 AND NOT EXISTS (SELECT 1 FROM checks c WHERE c.run = r.id AND c.at >= $1)`,
-			`DELETE FROM runs WHERE id IN (SELECT r.id FROM runs r WHERE r.started < $1 AND NOT EXISTS (SELECT 1 FROM checks c WHERE c.run = r.id) LIMIT $2)`, []any{raw}},
-		{nil, "", `DELETE FROM evaluations WHERE run IN (SELECT run FROM evaluations WHERE at < $1 LIMIT $2)`, []any{raw}},
-		{&p.Hours, `SELECT COUNT(*) FROM hourly WHERE start < $1`,
-			`DELETE FROM hourly WHERE (site, mirror, vantage, start) IN (SELECT site, mirror, vantage, start FROM hourly WHERE start < $1 LIMIT $2)`, []any{border(keep.Hourly)}},
-		{&p.Notices, `SELECT COUNT(*) FROM notices WHERE created < $1 AND state IN ('sent', 'unknown')`,
-			`DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE created < $1 AND state IN ('sent', 'unknown') LIMIT $2)`, []any{border(keep.Hourly)}},
+		{raw, max(1, keep.MaxBatch/8), []step{
+			{&p.Observations, `SELECT COALESCE(SUM(size), 0) FROM checks WHERE at < $1`, `DELETE FROM observations WHERE (checked, check_id) IN (` + old + `)`},
+			{nil, "", `DELETE FROM verdicts WHERE check_id IN (SELECT id FROM checks WHERE at < $1 ORDER BY at, id LIMIT $2)`},
+			{&p.Checks, `SELECT COUNT(*) FROM checks WHERE at < $1`, `DELETE FROM checks WHERE (at, id) IN (` + old + `)`}}},
+		{border(keep.Detail), max(1, keep.MaxBatch/8), []step{
+			{&p.Details, `SELECT COUNT(*) FROM details WHERE checked < $1`,
+				`DELETE FROM details WHERE (checked, check_id) IN (SELECT checked, check_id FROM details WHERE checked < $1 ORDER BY checked, check_id LIMIT $2)`}}},
+		{raw, max(1, keep.MaxBatch/8), []step{
+			{nil, "", `DELETE FROM details WHERE (checked, check_id) IN (SELECT checked, check_id FROM details WHERE checked < $1 ORDER BY checked, check_id LIMIT $2)`}}},
+		{raw, keep.MaxBatch, []step{
+			{&p.Runs, `SELECT COUNT(*) FROM runs r WHERE started < $1 AND NOT EXISTS (SELECT 1 FROM checks c WHERE c.run = r.id AND c.at >= $1)`,
+				`DELETE FROM runs WHERE id IN (SELECT r.id FROM runs r WHERE r.started < $1 AND NOT EXISTS (SELECT 1 FROM checks c WHERE c.run = r.id) LIMIT $2)`}}},
+		{raw, keep.MaxBatch, []step{
+			{nil, "", `DELETE FROM evaluations WHERE run IN (SELECT run FROM evaluations WHERE at < $1 LIMIT $2)`}}},
+		{border(keep.Hourly), keep.MaxBatch, []step{
+			{&p.Hours, `SELECT COUNT(*) FROM hourly WHERE start < $1`,
+				`DELETE FROM hourly WHERE (site, mirror, vantage, start) IN (SELECT site, mirror, vantage, start FROM hourly WHERE start < $1 LIMIT $2)`}}},
+		{border(keep.Hourly), keep.MaxBatch, []step{
+			{&p.Notices, `SELECT COUNT(*) FROM notices WHERE created < $1 AND state IN ('sent', 'unknown')`,
+				`DELETE FROM notices WHERE id IN (SELECT id FROM notices WHERE created < $1 AND state IN ('sent', 'unknown') LIMIT $2)`}}},
 	} {
 		if keep.DryRun {
-			if s.into != nil {
-				if err := db.sql.QueryRowContext(ctx, s.count, s.args...).Scan(s.into); err != nil {
+			for _, s := range group.steps {
+				if s.into == nil {
+					continue
+				}
+				if err := db.sql.QueryRowContext(ctx, s.count, group.before).Scan(s.into); err != nil {
 					return p, fmt.Errorf("counting what can be pruned: %w", err)
 				}
 			}
@@ -95,12 +103,17 @@ func (db *DB) PruneRaw(ctx context.Context, now time.Time, keep Keep) (Pruned, e
 		}
 		for more := true; more; {
 			if err := db.tx(ctx, "pruning history", func(t *tx) error {
-				n, err := t.exec(ctx, s.query, append(append([]any{}, s.args...), keep.MaxBatch)...)
-				more = n == int64(keep.MaxBatch)
-				if s.into != nil {
-					*s.into += n
+				for _, s := range group.steps {
+					n, err := t.exec(ctx, s.query, group.before, group.batch)
+					if err != nil {
+						return err
+					}
+					more = n == int64(group.batch)
+					if s.into != nil {
+						*s.into += n
+					}
 				}
-				return err
+				return nil
 			}); err != nil {
 				return p, err
 			}
@@ -109,33 +122,8 @@ func (db *DB) PruneRaw(ctx context.Context, now time.Time, keep Keep) (Pruned, e
 	if keep.DryRun {
 		return p, nil
 	}
-	if keep.Detail > 0 {
-		if err := db.tx(ctx, "pruning history", func(t *tx) error {
-			_, err := t.exec(ctx, `INSERT INTO meta (key, value) VALUES ('thinned', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, strconv.FormatInt(border(keep.Detail), 10))
-			return err
-		}); err != nil {
-			return p, err
-		}
-	}
-	p.Vacuumed, err = db.shrink(ctx, p.Details)
+	p.Vacuumed, err = db.shrink(ctx)
 	return p, err
-}
-
-// thinned is the time before which an earlier call has taken all details away, so that their rows need no second look.
-func (db *DB) thinned(ctx context.Context) (int64, error) {
-	var text string
-	err := db.sql.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'thinned'`).Scan(&text)
-	if errors.Is(err, sql.ErrNoRows) {
-		return -1 << 62, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("pruning history: %w", err)
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return -1 << 62, nil // looked at again from the start
-	}
-	return n, nil
 }
 
 // rawBorder is the time before which observations go: by age, or by count when that comes later; never after the newest
@@ -145,44 +133,42 @@ func (db *DB) rawBorder(ctx context.Context, now time.Time, keep Keep, newest in
 	if keep.Raw > 0 {
 		border = micros(now.Add(-keep.Raw))
 	}
+	var all int64
 	if keep.RawRows > 0 {
-		var at int64
-		err := db.sql.QueryRowContext(ctx, `SELECT at FROM observations ORDER BY at DESC LIMIT 1 OFFSET $1`, keep.RawRows-1).Scan(&at)
-		switch {
-		case err == nil:
-			border = max(border, at)
-		case !errors.Is(err, sql.ErrNoRows):
+		if err := db.sql.QueryRowContext(ctx, `SELECT COALESCE(SUM(size), 0) FROM checks`).Scan(&all); err != nil {
 			return 0, fmt.Errorf("pruning history: %w", err)
+		}
+	}
+	if keep.RawRows > 0 && all > keep.RawRows {
+		enough, rows := errors.New("enough"), int64(0)
+		err := db.each(ctx, "pruning history", `SELECT at, size FROM checks ORDER BY at DESC`, nil, func(r *sql.Rows) error {
+			var at, size int64
+			if err := r.Scan(&at, &size); err != nil {
+				return err
+			}
+			if rows += size; rows >= keep.RawRows {
+				border = max(border, at)
+				return enough
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, enough) {
+			return 0, err
 		}
 	}
 	return min(border, newest), nil
 }
 
-// shrink rebuilds the file when a third of it or more is unused, and that is at least 8 MB; or when so many details went
-// since the last time that pages stand half empty: SQLite does not join pages whose rows became shorter. A rebuild needs
-// free space of the file's size for a moment.
-func (db *DB) shrink(ctx context.Context, details int64) (bool, error) {
-	var pages, free, size, rows, shortened int64
-	for q, into := range map[string]*int64{"PRAGMA page_count": &pages, "PRAGMA freelist_count": &free, "PRAGMA page_size": &size,
-		`SELECT COUNT(*) FROM observations`: &rows, `SELECT COALESCE((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'shortened'), 0)`: &shortened} {
+// shrink rebuilds the file when a third of it or more is unused, and that is at least 8 MB. A rebuild needs free space of
+// the file's size for a moment.
+func (db *DB) shrink(ctx context.Context) (bool, error) {
+	var pages, free, size int64
+	for q, into := range map[string]*int64{"PRAGMA page_count": &pages, "PRAGMA freelist_count": &free, "PRAGMA page_size": &size} {
 		if err := db.sql.QueryRowContext(ctx, q).Scan(into); err != nil {
 			return false, fmt.Errorf("measuring history: %w", err)
 		}
 	}
-	shortened += details
-	rebuild := 3*free >= pages && free*size >= 8<<20 || shortened >= max(4000, rows/16)
-	if rebuild {
-		shortened = 0
-	}
-	if rebuild || details > 0 {
-		if err := db.tx(ctx, "pruning history", func(t *tx) error {
-			_, err := t.exec(ctx, `INSERT INTO meta (key, value) VALUES ('shortened', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, strconv.FormatInt(shortened, 10))
-			return err
-		}); err != nil {
-			return false, err
-		}
-	}
-	if !rebuild {
+	if 3*free < pages || free*size < 8<<20 {
 		return false, nil
 	}
 	db.writing.Lock()
@@ -198,14 +184,21 @@ func (db *DB) shrink(ctx context.Context, details int64) (bool, error) {
 
 // PruneDue reports whether the last automatic pruning is a day old or more, and if so notes that one is made now.
 func (db *DB) PruneDue(ctx context.Context, now time.Time) (due bool, err error) {
+	const query = `SELECT value FROM meta WHERE key = 'pruned'`
+	isDue := func(last string) bool {
+		at, err := time.Parse(time.RFC3339, last)
+		return err != nil || now.Sub(at) >= 24*time.Hour || at.After(now.Add(time.Hour))
+	}
+	var last string
+	// Most runs need not write for this.
+	if err := db.sql.QueryRowContext(ctx, query).Scan(&last); err == nil && !isDue(last) {
+		return false, nil
+	}
 	err = db.tx(ctx, "asking for the last pruning", func(t *tx) error {
-		var last string
-		found, err := t.row(ctx, `SELECT value FROM meta WHERE key = 'pruned'`, nil, []any{&last})
-		if err != nil {
+		if _, err := t.row(ctx, query, nil, []any{&last}); err != nil {
 			return err
 		}
-		at, perr := time.Parse(time.RFC3339, last)
-		if due = !found || perr != nil || now.Sub(at) >= 24*time.Hour || at.After(now.Add(time.Hour)); !due {
+		if due = isDue(last); !due {
 			return nil
 		}
 		_, err = t.exec(ctx, `INSERT INTO meta (key, value) VALUES ('pruned', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, now.UTC().Format(time.RFC3339))
@@ -246,7 +239,7 @@ func (db *DB) Sizes(ctx context.Context) (Sizes, error) {
 		}
 	}
 	s.Unused = free * size
-	for _, name := range []string{"runs", "checks", "series", "observations", "states", "snapshots", "requisites", "links", "link_states", "crawls", "syncs", "arrivals", "hourly", "daily", "incidents", "notices", "tracks"} {
+	for _, name := range []string{"runs", "checks", "series", "observations", "details", "states", "snapshots", "requisites", "links", "link_states", "crawls", "syncs", "arrivals", "hourly", "daily", "incidents", "notices", "tracks"} {
 		t := TableSize{Name: name}
 		if err := db.sql.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+name).Scan(&t.Rows); err != nil {
 			return s, fmt.Errorf("measuring history: %w", err)
@@ -254,7 +247,7 @@ func (db *DB) Sizes(ctx context.Context) (Sizes, error) {
 		s.Tables = append(s.Tables, t)
 	}
 	sort.SliceStable(s.Tables, func(i, j int) bool { return s.Tables[i].Rows > s.Tables[j].Rows })
-	for q, into := range map[string]**time.Time{`SELECT MIN(started) FROM runs`: &s.First, `SELECT MAX(started) FROM runs`: &s.Last, `SELECT MIN(at) FROM observations`: &s.Oldest} {
+	for q, into := range map[string]**time.Time{`SELECT MIN(started) FROM runs`: &s.First, `SELECT MAX(started) FROM runs`: &s.Last, `SELECT MIN(at) FROM checks`: &s.Oldest} {
 		var us sql.NullInt64
 		if err := db.sql.QueryRowContext(ctx, q).Scan(&us); err != nil {
 			return s, fmt.Errorf("measuring history: %w", err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,18 +57,24 @@ func (db *DB) Report(ctx context.Context, run survey.RunID) (r survey.Report, er
 	}); err != nil {
 		return r, err
 	}
-	if err := db.each(ctx, doing, `SELECT o.check_id, o.at, o.state, o.verdict, o.kind, o.page_class, o.confidence, o.reason, o.stage, o.outcome,
-			o.status, o.detail, s.mirror, s.vantage, s.role, s.article
-		FROM checks c JOIN observations o ON o.check_id = c.id JOIN series s ON s.id = o.series
-		WHERE c.run = $1 ORDER BY c.ordinal, o.ordinal`, []any{string(run)}, func(rows *sql.Rows) error {
-		check, f, err := scanFinding(rows)
-		if err == nil {
-			c := &r.Articles[index[check]]
-			c.Mirrors = append(c.Mirrors, f)
+	if err := db.each(ctx, doing, `SELECT c.id, d.doc FROM checks c JOIN details d ON d.checked = c.at AND d.check_id = c.id WHERE c.run = $1`, []any{string(run)}, func(rows *sql.Rows) error {
+		var n int64
+		var doc sql.RawBytes
+		if err := rows.Scan(&n, &doc); err != nil {
+			return err
 		}
-		return err
+		text, err := unpacked(doc)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(text, &r.Articles[index[n]].Mirrors)
 	}); err != nil {
 		return r, err
+	}
+	if slices.ContainsFunc(r.Articles, func(c survey.Check) bool { return len(c.Mirrors) == 0 }) {
+		if err := db.thinnedFindings(ctx, doing, run, index, r.Articles); err != nil {
+			return r, err
+		}
 	}
 	if err := db.links(ctx, &r, string(run)); err != nil {
 		return r, err
@@ -99,20 +106,35 @@ func (db *DB) Report(ctx context.Context, run survey.RunID) (r survey.Report, er
 	return r.WithLists(), nil
 }
 
+// thinnedFindings fills in the findings of checks whose details are gone.
+func (db *DB) thinnedFindings(ctx context.Context, doing string, run survey.RunID, index map[int64]int, checks []survey.Check) error {
+	whole := map[int64]bool{}
+	for n, i := range index {
+		whole[n] = len(checks[i].Mirrors) > 0
+	}
+	return db.each(ctx, doing, `SELECT o.check_id, o.at, o.state, o.verdict, o.kind, o.page_class, o.confidence, o.reason, o.stage, o.outcome,
+			o.status, s.mirror, s.vantage, s.role, s.article
+		FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id JOIN series s ON s.id = o.series
+		WHERE c.run = $1 ORDER BY c.ordinal, o.ordinal`, []any{string(run)}, func(rows *sql.Rows) error {
+		check, f, err := scanFinding(rows)
+		if err == nil && !whole[check] {
+			c := &checks[index[check]]
+			c.Mirrors = append(c.Mirrors, f)
+		}
+		return err
+	})
+}
+
 func scanFinding(rows *sql.Rows) (check int64, f survey.Finding, err error) {
 	var at int64
-	var kind, detail sql.NullString
+	var kind sql.NullString
 	var status sql.NullInt64
 	var reason, article string
 	var o survey.Observation
 	var v survey.Verdict
 	if err := rows.Scan(&check, &at, &v.State, &v.Verdict, &kind, &v.PageClass, &v.Confidence, &reason, &o.Stage, &o.Outcome, &status,
-		&detail, &o.Mirror, &o.Vantage, &o.Role, &article); err != nil {
+		&o.Mirror, &o.Vantage, &o.Role, &article); err != nil {
 		return 0, f, err
-	}
-	if detail.Valid {
-		err := json.Unmarshal([]byte(detail.String), &f)
-		return check, f, err
 	}
 	o.ObservedAt, o.URL = moment(at), article
 	if kind.Valid {
@@ -268,7 +290,7 @@ func (db *DB) Snapshots(ctx context.Context, q SnapshotQuery) ([]survey.Snapshot
 		add("s.vantage = ?", q.Vantage)
 	}
 	if q.Run != "" {
-		add("n.series IN (SELECT o.series FROM checks c JOIN observations o ON o.check_id = c.id WHERE c.run = ?)", string(q.Run))
+		add("n.series IN (SELECT o.series FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id WHERE c.run = ?)", string(q.Run))
 	}
 	if !q.From.IsZero() {
 		add("n.last_seen >= ?", micros(q.From))

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -89,9 +90,26 @@ func flag(b bool) int {
 // candidates. The run must have begun. A Check that is there already (same run, site and article) is left as it is, so
 // saving again after a crash does no harm. Checks of one article are to be saved in the order of their times.
 func (db *DB) SaveCheck(ctx context.Context, c SavedCheck) error {
-	return db.tx(ctx, fmt.Sprintf("saving check of %q", c.Check.URL), func(t *tx) error {
-		s := saver{tx: t, SavedCheck: c, check: id("check", string(c.Run), c.Check.Site, c.Check.URL)}
-		return s.save(ctx)
+	return db.tx(ctx, fmt.Sprintf("saving check of %q", c.Check.URL), func(t *tx) error { return t.save(ctx, []SavedCheck{c}) })
+}
+
+// SaveChecks is SaveCheck for several, in the order given and in one transaction: all are there afterwards, or none. Many
+// checks together cost a fraction of what they cost one by one.
+func (db *DB) SaveChecks(ctx context.Context, list []SavedCheck) error {
+	return db.tx(ctx, fmt.Sprintf("saving %d checks", len(list)), func(t *tx) error {
+		for len(list) > 0 {
+			// Of one article, one at a time: the later one builds on what the earlier one left.
+			n, seen := 0, map[[2]string]bool{}
+			for n < len(list) && !seen[[2]string{list[n].Check.Site, list[n].Check.URL}] {
+				seen[[2]string{list[n].Check.Site, list[n].Check.URL}] = true
+				n++
+			}
+			if err := t.save(ctx, list[:n]); err != nil {
+				return err
+			}
+			list = list[n:]
+		}
+		return nil
 	})
 }
 
@@ -99,29 +117,173 @@ type saver struct {
 	*tx
 	SavedCheck
 	check int64
+	rows  []observed
 }
 
-func (s *saver) save(ctx context.Context) error {
-	found, err := s.row(ctx, `SELECT 1 FROM checks WHERE id = $1`, []any{s.check}, []any{new(int)})
-	if err != nil || found {
-		return err
+// observed is one finding on its way into the tables.
+type observed struct {
+	survey.Finding
+	series, at int64
+	counted    string
+}
+
+// save writes checks of which no two are of one article.
+func (t *tx) save(ctx context.Context, list []SavedCheck) error {
+	savers := make([]saver, len(list))
+	ids := make([]any, len(list))
+	for i, c := range list {
+		savers[i] = saver{tx: t, SavedCheck: c, check: id("check", string(c.Run), c.Check.Site, c.Check.URL)}
+		ids[i] = savers[i].check
 	}
-	doc := s.Check
-	doc.Mirrors = nil
-	text, err := json.Marshal(doc)
-	if err != nil {
-		return err
+	there := map[int64]bool{}
+	for len(ids) > 0 {
+		n := chunk(len(ids))
+		if err := t.rows(ctx, `WITH wanted (id) AS (`+values(n, 1)+`) SELECT c.id FROM wanted w JOIN checks c ON c.id = w.id`, ids[:n], func(rows *sql.Rows) error {
+			var n int64
+			err := rows.Scan(&n)
+			there[n] = true
+			return err
+		}); err != nil {
+			return err
+		}
+		ids = ids[n:]
 	}
-	if _, err := s.exec(ctx, `INSERT INTO checks (id, run, ordinal, site, article, title, at, doc)
-		VALUES ($1, $2, (SELECT COUNT(*) FROM checks WHERE run = $2), $3, $4, $5, $6, $7)`,
-		s.check, string(s.Run), s.Check.Site, s.Check.URL, s.Check.Title, micros(s.At), string(text)); err != nil {
-		return err
-	}
-	for i := range s.Check.Mirrors {
-		if err := s.finding(ctx, i, s.Check.Mirrors[i]); err != nil {
-			return fmt.Errorf("mirror %q: %w", s.Check.Mirrors[i].Mirror, err)
+	savers = slices.DeleteFunc(savers, func(s saver) bool { return there[s.check] })
+	var rows [][]any
+	ordinal := map[survey.RunID]int64{}
+	for i := range savers {
+		s := &savers[i]
+		if _, ok := ordinal[s.Run]; !ok {
+			var next int64
+			if _, err := t.row(ctx, `SELECT COALESCE(MAX(ordinal) + 1, 0) FROM checks WHERE run = $1`, []any{string(s.Run)}, []any{&next}); err != nil {
+				return err
+			}
+			ordinal[s.Run] = next
+		}
+		doc := s.Check
+		doc.Mirrors = nil
+		text, err := json.Marshal(doc)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []any{micros(s.At), s.check, string(s.Run), ordinal[s.Run], s.Check.Site, s.Check.URL, s.Check.Title, int64(len(s.Check.Mirrors)), string(text)})
+		ordinal[s.Run]++
+		s.rows = make([]observed, len(s.Check.Mirrors))
+		for k, f := range s.Check.Mirrors {
+			if f.State == "" {
+				f.State = survey.Unknown
+			}
+			s.rows[k] = observed{Finding: f, series: s.seriesID(f.Mirror, f.Vantage), at: micros(when(&f.Observation, s.At)), counted: s.counted(&f)}
 		}
 	}
+	if err := t.many(ctx, `INSERT INTO checks (at, id, run, ordinal, site, article, title, size, doc)`, "", rows); err != nil {
+		return err
+	}
+	if err := t.observations(ctx, savers); err != nil {
+		return err
+	}
+	for i := range savers {
+		if err := savers[i].others(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// observations writes series, states, observations, details and roll-ups of the checks.
+func (t *tx) observations(ctx context.Context, savers []saver) error {
+	var series, rows [][]any
+	var judged []*observed
+	for i := range savers {
+		s := &savers[i]
+		for k := range s.rows {
+			o := &s.rows[k]
+			series = append(series, []any{o.series, s.Check.Site, s.Check.URL, string(o.Mirror), o.Vantage, string(o.Role), o.at, o.at})
+			rows = append(rows, o.row(s, k))
+			if o.counted != countedVoid {
+				judged = append(judged, o)
+			}
+		}
+	}
+	if err := t.many(ctx, insertSeries, onKnownSeries, series); err != nil {
+		return err
+	}
+	if err := t.extendStates(ctx, judged); err != nil {
+		return err
+	}
+	for i := range savers {
+		for k := range savers[i].rows {
+			o := &savers[i].rows[k]
+			if o.Since != nil {
+				continue
+			}
+			if at, ok, err := since(ctx, t, o.series, o.State); err != nil {
+				return err
+			} else if ok {
+				o.Since = &at
+			}
+		}
+	}
+	// Documents take as long to write as rows do: the other processor makes them.
+	docs := make(chan []any, len(savers))
+	failed := make(chan error, 1)
+	go func() {
+		defer close(docs)
+		for i := range savers {
+			s := &savers[i]
+			list := make([]survey.Finding, len(s.rows))
+			for k := range s.rows {
+				list[k] = s.rows[k].Finding
+			}
+			text, err := json.Marshal(list)
+			if err != nil {
+				failed <- fmt.Errorf("check of %q: %w", s.Check.URL, err)
+				return
+			}
+			docs <- []any{micros(s.At), s.check, packed(text)}
+		}
+	}()
+	if err := t.many(ctx, `INSERT INTO observations (checked, check_id, ordinal, series, at, state, verdict, kind, page_class, confidence, reason, stage, outcome,
+		status, words, first_byte_us, total_us, counted)`, "", rows); err != nil {
+		return err
+	}
+	if err := t.rollUp(ctx, savers); err != nil {
+		return err
+	}
+	var all [][]any
+	for d := range docs {
+		all = append(all, d)
+	}
+	select {
+	case err := <-failed:
+		return err
+	default:
+	}
+	return t.many(ctx, `INSERT INTO details (checked, check_id, doc)`, `ON CONFLICT (checked, check_id) DO NOTHING`, all)
+}
+
+// row is what stands in observations.
+func (o *observed) row(s *saver, ordinal int) []any {
+	var kind, status, words any
+	reason := ""
+	if len(o.Reasons) > 0 {
+		reason = o.Reasons[0]
+	}
+	if o.Text != nil {
+		words = int64(o.Text.Words)
+	}
+	if o.Status != nil {
+		status = int64(*o.Status)
+	}
+	if o.Kind != nil {
+		kind = *o.Kind
+	}
+	return []any{micros(s.At), s.check, int64(ordinal), o.series, o.at, string(o.State), string(o.Verdict.Verdict), kind, string(o.PageClass), string(o.Confidence), reason,
+		string(o.Stage), string(o.Outcome), status, words, durationUS(o.Timing.FirstByte), durationUS(o.Timing.Total), o.counted}
+}
+
+// others writes what a Check has beside its observations.
+func (s *saver) others(ctx context.Context) error {
 	for _, snap := range s.Snapshots {
 		if err := s.snapshot(ctx, snap); err != nil {
 			return fmt.Errorf("snapshot %q: %w", snap.Name(), err)
@@ -162,58 +324,6 @@ func (s *saver) counted(f *survey.Finding) string {
 	return string(f.State)
 }
 
-func (s *saver) finding(ctx context.Context, ordinal int, f survey.Finding) error {
-	at := micros(when(&f.Observation, s.At))
-	if f.State == "" {
-		f.State = survey.Unknown
-	}
-	series, err := s.series(ctx, f.Mirror, f.Vantage, f.Role, at)
-	if err != nil {
-		return err
-	}
-	counted := s.counted(&f)
-	if counted != countedVoid {
-		if err := extendState(ctx, s.tx, series, at, f.State, f.Verdict.Verdict); err != nil {
-			return err
-		}
-	}
-	if f.Since == nil {
-		if since, ok, err := since(ctx, s.tx, series, f.State); err != nil {
-			return err
-		} else if ok {
-			f.Since = &since
-		}
-	}
-	detail, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	reason := ""
-	if len(f.Reasons) > 0 {
-		reason = f.Reasons[0]
-	}
-	var words, status any
-	if f.Text != nil {
-		words = f.Text.Words
-	}
-	if f.Status != nil {
-		status = *f.Status
-	}
-	var kind any
-	if f.Kind != nil {
-		kind = *f.Kind
-	}
-	if _, err := s.exec(ctx, `INSERT INTO observations (check_id, series, ordinal, at, state, verdict, kind, page_class, confidence,
-			reason, stage, outcome, status, words, first_byte_us, total_us, counted, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
-		s.check, series, ordinal, at, string(f.State), string(f.Verdict.Verdict), kind, string(f.PageClass), string(f.Confidence),
-		reason, string(f.Stage), string(f.Outcome), status, words, durationUS(f.Timing.FirstByte), durationUS(f.Timing.Total),
-		counted, string(detail)); err != nil {
-		return err
-	}
-	return rollUp(ctx, s.tx, s.Check.Site, string(f.Mirror), f.Vantage, at, counted, f.Timing.FirstByte)
-}
-
 func durationUS(ms *float64) any {
 	if ms == nil {
 		return nil
@@ -229,35 +339,64 @@ func seriesID(site, article string, mirror survey.Host, vantage string) int64 {
 	return id("series", site, article, string(mirror), vantage)
 }
 
+// A series' last_seen is right to the day: it is not worth a write in every run.
+const (
+	insertSeries  = `INSERT INTO series (id, site, article, mirror, vantage, role, first_seen, last_seen)`
+	onKnownSeries = `ON CONFLICT (id) DO UPDATE SET role = CASE WHEN excluded.role = '' THEN series.role ELSE excluded.role END,
+		last_seen = CASE WHEN excluded.last_seen > series.last_seen THEN excluded.last_seen ELSE series.last_seen END
+	WHERE excluded.last_seen >= series.last_seen + 86400000000 OR excluded.role <> '' AND excluded.role <> series.role`
+)
+
 func (s *saver) series(ctx context.Context, mirror survey.Host, vantage string, role survey.Role, at int64) (int64, error) {
 	n := s.seriesID(mirror, vantage)
-	_, err := s.exec(ctx, `INSERT INTO series (id, site, article, mirror, vantage, role, first_seen, last_seen)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
-		ON CONFLICT (id) DO UPDATE SET role = CASE WHEN excluded.role = '' THEN series.role ELSE excluded.role END,
-			last_seen = CASE WHEN excluded.last_seen > series.last_seen THEN excluded.last_seen ELSE series.last_seen END`,
-		n, s.Check.Site, s.Check.URL, string(mirror), vantage, string(role), at)
-	return n, err
+	return n, s.many(ctx, insertSeries, onKnownSeries, [][]any{{n, s.Check.Site, s.Check.URL, string(mirror), vantage, string(role), at, at}})
 }
 
-// extendState lengthens the series' newest interval or begins the next. An observation older than the newest interval's
-// end changes nothing: intervals are written in the order of time.
-func extendState(ctx context.Context, t *tx, series, at int64, state survey.State, verdict survey.VerdictWord) error {
-	var first, last int64
-	var oldState, oldVerdict string
-	found, err := t.row(ctx, `SELECT first_seen, last_seen, state, verdict FROM states WHERE series = $1 ORDER BY first_seen DESC LIMIT 1`,
-		[]any{series}, []any{&first, &last, &oldState, &oldVerdict})
-	switch {
-	case err != nil:
-		return err
-	case found && at <= last:
-		return nil
-	case found && oldState == string(state) && oldVerdict == string(verdict):
-		_, err := t.exec(ctx, `UPDATE states SET last_seen = $1 WHERE series = $2 AND first_seen = $3`, at, series, first)
-		return err
+// stateSpan is one interval of a series.
+type stateSpan struct {
+	first, last            int64
+	state, verdict, before string
+}
+
+// extendStates lengthens each series' newest interval or begins the next. An observation older than the newest interval's
+// end changes nothing: intervals are written in the order of time. No two observations are of one series.
+func (t *tx) extendStates(ctx context.Context, list []*observed) error {
+	newest := make(map[int64]stateSpan, len(list))
+	args := make([]any, len(list))
+	for i, o := range list {
+		args[i] = o.series
 	}
-	_, err = t.exec(ctx, `INSERT INTO states (series, first_seen, last_seen, state, verdict, before) VALUES ($1, $2, $2, $3, $4, $5)`,
-		series, at, string(state), string(verdict), oldState)
-	return err
+	for len(args) > 0 {
+		n := chunk(len(args))
+		err := t.rows(ctx, `WITH wanted (series) AS (`+values(n, 1)+`)
+			SELECT s.series, s.first_seen, s.last_seen, s.state, s.verdict, s.before FROM wanted w
+			JOIN states s ON s.series = w.series AND s.first_seen = (SELECT MAX(m.first_seen) FROM states m WHERE m.series = w.series)`, args[:n], func(rows *sql.Rows) error {
+			var series int64
+			var sp stateSpan
+			err := rows.Scan(&series, &sp.first, &sp.last, &sp.state, &sp.verdict, &sp.before)
+			newest[series] = sp
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		args = args[n:]
+	}
+	var rows [][]any
+	for _, o := range list {
+		sp, found := newest[o.series]
+		switch {
+		case found && o.at <= sp.last:
+			continue
+		case found && sp.state == string(o.State) && sp.verdict == string(o.Verdict.Verdict):
+			sp.last = o.at
+		default:
+			sp = stateSpan{first: o.at, last: o.at, state: string(o.State), verdict: string(o.Verdict.Verdict), before: sp.state}
+		}
+		rows = append(rows, []any{o.series, sp.first, sp.last, sp.state, sp.verdict, sp.before})
+	}
+	return t.many(ctx, `INSERT INTO states (series, first_seen, last_seen, state, verdict, before)`,
+		`ON CONFLICT (series, first_seen) DO UPDATE SET last_seen = excluded.last_seen`, rows)
 }
 
 // since finds when the series came into the state it has. Unknown spans do not end a known state: up, unknown, up is up
@@ -272,28 +411,49 @@ const sinceQuery = `SELECT MIN(first_seen) FROM states
 	WHERE series = $1 AND state = $2 AND first_seen > COALESCE(
 		(SELECT MAX(first_seen) FROM states WHERE series = $1 AND state <> $2 AND (state <> 'unknown' OR $2 = 'unknown')), -9000000000000000000)`
 
-// rollUp adds one observation to its hour and day.
-func rollUp(ctx context.Context, t *tx, site, mirror, vantage string, at int64, counted string, firstByte *float64) error {
-	var us, n int64
-	if firstByte != nil {
-		us, n = int64(*firstByte*1000), 1
+// rollUp adds the observations to their hours and days.
+func (t *tx) rollUp(ctx context.Context, savers []saver) error {
+	const counts = 6
+	column := map[string]int{"up": 0, "degraded": 1, "down": 2, "unknown": 3, countedVoid: 4, countedMaintenance: 5}
+	type key struct {
+		site, mirror, vantage string
+		start                 int64
 	}
 	for _, table := range []struct {
 		name string
 		span time.Duration
 	}{{"hourly", hour}, {"daily", day}} {
-		// counted is one of six words of our own, never data.
-		switch counted {
-		case "up", "degraded", "down", "unknown", countedVoid, countedMaintenance:
-		default:
-			return fmt.Errorf("no such state: %q", counted)
+		index := map[key]int{}
+		var rows [][]any
+		for i := range savers {
+			s := &savers[i]
+			for k := range s.rows {
+				o := &s.rows[k]
+				at := key{s.Check.Site, string(o.Mirror), o.Vantage, bucket(o.at, table.span)}
+				r, ok := index[at]
+				if !ok {
+					r = len(rows)
+					index[at] = r
+					rows = append(rows, []any{at.site, at.mirror, at.vantage, at.start, int64(0), int64(0), int64(0), int64(0), int64(0), int64(0), int64(0), int64(0)})
+				}
+				add := func(column int, n int64) { rows[r][column] = rows[r][column].(int64) + n }
+				c, ok := column[o.counted]
+				if !ok {
+					return fmt.Errorf("no such state: %q", o.counted)
+				}
+				add(4+c, 1)
+				if o.Timing.FirstByte != nil {
+					add(4+counts, int64(*o.Timing.FirstByte*1000))
+					add(4+counts+1, 1)
+				}
+			}
 		}
-		if _, err := t.exec(ctx, `INSERT INTO `+table.name+` (site, mirror, vantage, start, `+counted+`, first_byte_us, first_bytes)
-			VALUES ($1, $2, $3, $4, 1, $5, $6)
-			ON CONFLICT (site, mirror, vantage, start) DO UPDATE SET `+counted+` = `+table.name+`.`+counted+` + 1,
-				first_byte_us = `+table.name+`.first_byte_us + excluded.first_byte_us,
-				first_bytes = `+table.name+`.first_bytes + excluded.first_bytes`,
-			site, mirror, vantage, bucket(at, table.span), us, n); err != nil {
+		n := table.name
+		if err := t.many(ctx, `INSERT INTO `+n+` (site, mirror, vantage, start, up, degraded, down, unknown, void, maintenance, first_byte_us, first_bytes)`,
+			`ON CONFLICT (site, mirror, vantage, start) DO UPDATE SET up = `+n+`.up + excluded.up, degraded = `+n+`.degraded + excluded.degraded,
+				down = `+n+`.down + excluded.down, unknown = `+n+`.unknown + excluded.unknown, void = `+n+`.void + excluded.void,
+				maintenance = `+n+`.maintenance + excluded.maintenance, first_byte_us = `+n+`.first_byte_us + excluded.first_byte_us,
+				first_bytes = `+n+`.first_bytes + excluded.first_bytes`, rows); err != nil {
 			return err
 		}
 	}
@@ -319,13 +479,13 @@ func voidRun(ctx context.Context, t *tx, run survey.Run) error {
 		return nil
 	}
 	type seen struct {
-		check, series, at     int64
-		site, mirror, vantage string
-		counted               string
+		checked, check, ordinal, series, at int64
+		site, mirror, vantage               string
+		counted                             string
 	}
 	var all []seen
-	rows, err := t.QueryContext(ctx, `SELECT o.check_id, o.series, o.at, s.site, s.mirror, s.vantage, o.counted
-		FROM checks c JOIN observations o ON o.check_id = c.id JOIN series s ON s.id = o.series
+	rows, err := t.QueryContext(ctx, `SELECT o.checked, o.check_id, o.ordinal, o.series, o.at, s.site, s.mirror, s.vantage, o.counted
+		FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id JOIN series s ON s.id = o.series
 		WHERE c.run = $1 AND o.counted <> 'void'`, string(run.ID))
 	if err != nil {
 		return err
@@ -333,7 +493,7 @@ func voidRun(ctx context.Context, t *tx, run survey.Run) error {
 	defer rows.Close()
 	for rows.Next() {
 		var o seen
-		if err := rows.Scan(&o.check, &o.series, &o.at, &o.site, &o.mirror, &o.vantage, &o.counted); err != nil {
+		if err := rows.Scan(&o.checked, &o.check, &o.ordinal, &o.series, &o.at, &o.site, &o.mirror, &o.vantage, &o.counted); err != nil {
 			return err
 		}
 		if run.Void || void[o.vantage] {
@@ -354,15 +514,14 @@ func voidRun(ctx context.Context, t *tx, run survey.Run) error {
 				return err
 			}
 		}
-		if _, err := t.exec(ctx, `UPDATE observations SET counted = 'void' WHERE series = $1 AND at = $2 AND check_id = $3`,
-			o.series, o.at, o.check); err != nil {
+		if _, err := t.exec(ctx, `UPDATE observations SET counted = 'void' WHERE checked = $1 AND check_id = $2 AND ordinal = $3`, o.checked, o.check, o.ordinal); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, `DELETE FROM states WHERE series = $1 AND first_seen = $2`, o.series, o.at); err != nil {
 			return err
 		}
-		if _, err := t.exec(ctx, `UPDATE states SET last_seen = COALESCE((SELECT MAX(at) FROM observations
-				WHERE series = $1 AND at < $2 AND at >= states.first_seen AND counted <> 'void'), states.first_seen)
+		if _, err := t.exec(ctx, `UPDATE states SET last_seen = COALESCE((SELECT MAX(o.at) FROM series s JOIN checks c ON c.article = s.article AND c.site = s.site JOIN observations o ON o.checked = c.at AND o.check_id = c.id AND o.series = s.id
+				WHERE s.id = $1 AND o.at < $2 AND o.at >= states.first_seen AND o.counted <> 'void'), states.first_seen)
 			WHERE series = $1 AND last_seen = $2`, o.series, o.at); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (db *DB) SaveVerdicts(ctx context.Context, run survey.RunID, list []Judged)
 	return db.tx(ctx, "saving verdicts of run "+string(run), func(t *tx) error {
 		for _, j := range list {
 			check, series := id("check", string(run), j.Site, j.Article), seriesID(j.Site, j.Article, j.Mirror, j.Vantage)
-			found, err := t.row(ctx, `SELECT 1 FROM observations WHERE check_id = $1 AND series = $2`, []any{check, series}, []any{new(int)})
+			found, err := t.row(ctx, `SELECT 1 FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id WHERE c.id = $1 AND o.series = $2`, []any{check, series}, []any{new(int)})
 			if err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ func (db *DB) SaveVerdicts(ctx context.Context, run survey.RunID, list []Judged)
 				return err
 			}
 			if _, err := t.exec(ctx, `INSERT INTO verdicts (check_id, series, rules_version, judged, state, verdict, doc) VALUES ($1, $2, $3, $4, $5, $6, $7)
-				ON CONFLICT (series, check_id, rules_version) DO UPDATE SET judged = excluded.judged, state = excluded.state,
+				ON CONFLICT (check_id, series, rules_version) DO UPDATE SET judged = excluded.judged, state = excluded.state,
 					verdict = excluded.verdict, doc = excluded.doc`,
 				check, series, j.RulesVersion, micros(j.At), string(j.Verdict.State), string(j.Verdict.Verdict), string(doc)); err != nil {
 				return err
