@@ -524,12 +524,26 @@ func (r *restorer) treeLink(from string) linker {
 		if to := r.plan[abs]; to != nil {
 			return relativeLink(from, to.file) + fragment, true
 		}
-		return outward(abs, fragment, p)
+		return r.unsaved(abs, fragment, p)
 	}
 }
 
-// outward is the link to what was not saved: absolute, so that a reader can follow it. What a browser would load by
-// itself loses its address when a page is opened from disk: nothing reaches out unasked.
+// unsaved is the link to what was not saved. What a browser would load by itself gets an address that leads nowhere and
+// names the real one: a page opened from disk reaches out only when its reader follows a link (S9). A page that keeps its
+// scripts keeps its addresses too.
+func (r *restorer) unsaved(abs, fragment string, p markup.Place) (string, bool) {
+	text, ok := outward(abs, fragment, p)
+	switch {
+	case !ok || r.opt.Scripts || p.Element == "meta" || p.Element == "script":
+	case p.Kind == markup.Frame:
+		text = "about:blank#" + text
+	case p.Kind.Requisite() || p.Kind == markup.Manifest || p.Kind == markup.Hint || p.Rel == "ping":
+		text = "about:invalid#" + text
+	}
+	return text, ok
+}
+
+// outward is the link to what was not saved: absolute, so that a reader can follow it.
 func outward(abs, fragment string, p markup.Place) (string, bool) {
 	text := safeURLText(abs)
 	if p.Element == "" || p.Attr == "style" || p.Attr == "" {
@@ -647,11 +661,11 @@ type inliner struct {
 func (in *inliner) link(abs, fragment string, p markup.Place) (string, bool) {
 	to := in.r.plan[abs]
 	if to == nil || to == in.r.order[0] || !p.Kind.Requisite() || p.Kind == markup.Script {
-		return outward(abs, fragment, p)
+		return in.r.unsaved(abs, fragment, p)
 	}
 	data, ok := in.data(to)
 	if !ok {
-		return outward(abs, fragment, p)
+		return in.r.unsaved(abs, fragment, p)
 	}
 	return data + fragment, true
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"mirrorwatch/crawler/markup"
 	"mirrorwatch/crawler/survey"
 )
 
@@ -82,7 +83,7 @@ func TestRestoreTree(t *testing.T) {
 	b, _ := os.ReadFile(filepath.Join(to, "a.test", "art.html"))
 	got := string(b)
 	for _, want := range []string{`<meta charset="windows-1252">`, `src="img/a.png" srcset="img/a.png 1x, img/b.png 2x"`, `<p>Text &amp; more, untouched  octets.</p>`,
-		`href="https://a.test/other#part"`, `href="#here"`, `<img src="img/a.png"><img src="img/a.png">`, `href=art.html#top`, "captured 2026-11-25"} {
+		`href="https://a.test/other#part"`, `href="#here"`, `<img src="data:," data-src="img/a.png"><img src="img/a.png">`, `href=art.html#top`, "captured 2026-11-25"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %q", want)
 		}
@@ -224,6 +225,35 @@ func TestPathsStayInside(t *testing.T) {
 	}
 	if a, b := m.name("https://a.test/f", ""), m.name("https://a.test/f/g", ""); strings.HasPrefix(b, a+"/") {
 		t.Errorf("%q is a file and a folder", a)
+	}
+}
+
+// What a restored page must keep and lose, beyond the whole article of TestRestoreTree. Nothing is saved but /p.png.
+func TestRewriteRestored(t *testing.T) {
+	r := &restorer{plan: map[string]*planned{"https://a.test/p.png": {file: "p.png"}}}
+	for _, test := range []struct{ name, src, want string }{
+		{"what is put in stays before a script that goes", `<head><script>x</script></head>`, `<head><meta charset="x"><meta http-equiv="Content-Security-Policy" content="p"></head>`},
+		{"not saved: nothing is asked for", `<img src="/q.png" srcset="/q.png 2x, /p.png"><link rel=icon href="/i.ico"><iframe src="/f"></iframe><a href="/q.png">q</a>`,
+			`<img src="about:invalid#https://a.test/q.png" srcset="about:invalid#https://a.test/q.png 2x, p.png"><link rel=icon href="about:invalid#https://a.test/i.ico"><iframe src="about:blank#https://a.test/f"></iframe><a href="https://a.test/q.png">q</a>`},
+		{"not saved, in a style", `<p style="background:url(/q.png)"><style>a{b:url('/q.png')} c{d:url(/p.png)}</style>`,
+			`<p style="background:url(about:invalid#https://a.test/q.png)"><style>a{b:url('about:invalid#https://a.test/q.png')} c{d:url(p.png)}</style>`},
+		{"manifest", `<link rel=manifest href=/m.json><p>`, `<p>`},
+		{"hint and sheet in one", `<link rel="dns-prefetch stylesheet" href=/p.png>`, `<link rel="stylesheet" href=p.png>`},
+		{"late sheets", `<link rel=stylesheet media=print onload="this.media='all'" href=/p.png><link rel=preload as=style onload="this.rel='stylesheet'" href=/p.png>`,
+			`<link rel=stylesheet data-archive-media=print href=p.png><link rel=stylesheet as=style href=p.png>`},
+		{"lazy", `<img src="data:," data-src="/p.png"><img class=lazy data-src="/p.png"><noscript><img src="/p.png"></noscript>`,
+			`<img data-archive-src="data:," src="p.png"><img class=lazy data-src="p.png"><img src="p.png">`},
+		{"lazy background", `<div data-bg="/p.png">`, `<div style="background-image:url(p.png)">`},
+		{"amp", `<amp-img onload="x()" src="/p.png" width=1></amp-img>`, `<img style="max-width:100%;height:auto" src="p.png" width=1></amp-img>`},
+		{"anti-flicker", `<head><style>body{opacity:0}</style>`, `<head><meta charset="x"><meta http-equiv="Content-Security-Policy" content="p">` + markup.Shown + `<style>body{opacity:0}</style>`},
+	} {
+		opt := rewriteOptions{}
+		if strings.Contains(test.src, "<head") {
+			opt.charset, opt.policy = "x", "p"
+		}
+		if got := string(rewriteHTML([]byte(test.src), "https://a.test/", r.treeLink("index.html"), opt)); got != test.want {
+			t.Errorf("%s\n got %s\nwant %s", test.name, got, test.want)
+		}
 	}
 }
 

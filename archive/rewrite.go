@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"html"
 	"path"
 	"slices"
@@ -23,6 +24,9 @@ func applyEdits(src []byte, edits []edit) []byte {
 	slices.SortStableFunc(edits, func(a, b edit) int {
 		if a.start != b.start {
 			return a.start - b.start
+		}
+		if (a.start == a.end) != (b.start == b.end) {
+			return cmp.Compare(a.end, b.end) // what is put in stands before what is taken out
 		}
 		return b.end - a.end // the larger first: what it removes needs no other edit
 	})
@@ -61,7 +65,17 @@ func rewriteHTML(src []byte, pageURL string, link linker, opt rewriteOptions) []
 		}
 	}
 	edits := stripHTML(src, opt)
-	markup.HTML(src, func(p markup.Place) bool {
+	var still markup.Still
+	shownAt := -1
+	markup.Scan(src, func(t *markup.Tag) bool {
+		if !opt.scripts {
+			still.Tag(t, func(start, end int, text string) { edits = append(edits, edit{start, end, text}) })
+			if t.Is("head") && shownAt < 0 {
+				shownAt = t.End
+			}
+		}
+		return true
+	}, func(p markup.Place) bool {
 		if p.Kind == markup.BaseHref {
 			return true // stripHTML drops the element
 		}
@@ -70,6 +84,9 @@ func rewriteHTML(src []byte, pageURL string, link linker, opt rewriteOptions) []
 		}
 		return true
 	})
+	if still.Flicker && shownAt >= 0 {
+		edits = append(edits, edit{shownAt, shownAt, markup.Shown}) // behind the meta elements put there
+	}
 	return applyEdits(src, edits)
 }
 
@@ -303,12 +320,6 @@ func tagAttrs(src []byte, start, end int) []attr {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' }
 
-// lazyAttrs are the attributes under which pages keep the address of a picture that a script would load.
-var lazyAttrs = map[string]string{
-	"data-src": "src", "data-original": "src", "data-lazy-src": "src", "data-lazy": "src", "data-srcset": "srcset",
-	"data-lazy-srcset": "srcset",
-}
-
 func stripTag(src []byte, tag string, start, end int, opt rewriteOptions) []edit {
 	attrs := tagAttrs(src, start, end)
 	var edits []edit
@@ -335,20 +346,23 @@ func stripTag(src []byte, tag string, start, end int, opt rewriteOptions) []edit
 		v, _ := get("rel")
 		for _, rel := range strings.Fields(strings.ToLower(v)) {
 			switch rel {
-			case "preconnect", "dns-prefetch", "prefetch", "prerender", "preload", "modulepreload":
+			case "preload":
+				if on, _ := get("onload"); !opt.scripts && strings.Contains(on, "stylesheet") {
+					continue // markup.Still makes it one
+				}
 				return []edit{{start, end, ""}}
+			case "preconnect", "dns-prefetch", "prefetch", "prerender":
+				if len(strings.Fields(v)) > 1 && strings.Contains(strings.ToLower(v), "stylesheet") {
+					continue
+				}
+				return []edit{{start, end, ""}}
+			case "modulepreload":
+				return []edit{{start, end, ""}}
+			case "manifest":
+				if !opt.scripts {
+					return []edit{{start, end, ""}}
+				}
 			}
-		}
-	}
-	promoted := map[string]bool{}
-	if !opt.scripts && (tag == "img" || tag == "source") {
-		for _, a := range attrs {
-			to, ok := lazyAttrs[a.name]
-			if !ok || a.value == "" || promoted[to] {
-				continue
-			}
-			promoted[to] = true
-			edits = append(edits, edit{a.nameStart, a.nameEnd, to})
 		}
 	}
 	for _, a := range attrs {
@@ -356,18 +370,11 @@ func stripTag(src []byte, tag string, start, end int, opt rewriteOptions) []edit
 		switch a.name {
 		case "integrity", "nonce", "crossorigin", "ping":
 			drop = true
-		case "src", "srcset":
-			drop = promoted[a.name]
 		case "http-equiv":
 		case "srcdoc":
 			drop = !opt.scripts
 		case "href", "action", "formaction", "xlink:href", "data", "to", "from", "values":
 			drop = !opt.scripts && scriptURL(a.value)
-		case "media":
-			// media="print" onload="this.media='all'": without the script the sheet would never apply.
-			if on, ok := get("onload"); ok && tag == "link" && strings.Contains(on, "media") && !opt.scripts {
-				drop = true
-			}
 		default:
 			drop = !opt.scripts && len(a.name) > 2 && strings.HasPrefix(a.name, "on")
 		}

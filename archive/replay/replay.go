@@ -161,6 +161,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.snapshot(w, r, target[len("/snapshot/"):])
 	case strings.HasPrefix(target, "/beside/"):
 		h.beside(w, r, target[len("/beside/"):])
+	case target == "/favicon.ico": // browsers ask for it when a page names no icon; an error would stand in their log
+		w.WriteHeader(http.StatusNoContent)
 	case target == "/robots.txt":
 		head.Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("User-agent: *\nDisallow: /\n"))

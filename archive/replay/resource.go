@@ -187,8 +187,10 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, v view) {
 	if v.capture.Truncated != "" {
 		head.Set("X-Archive-Truncated", fieldText(v.capture.Truncated))
 	}
-	if isFont(v.capture.Type, v.capture.URL) {
-		head.Set("Access-Control-Allow-Origin", "*") // a sandboxed page is of no origin, and fonts are asked for with CORS
+	// A sandboxed page is of no origin, and fonts are asked for with CORS. No script of another page can ask with this
+	// destination, so that what is served is a font or of no use.
+	if isFont(v.capture.Type, v.capture.URL) || r.Header.Get("Sec-Fetch-Dest") == "font" {
+		head.Set("Access-Control-Allow-Origin", "*")
 	}
 	body := io.Reader(res.Decoded(maxDecoded))
 	if v.mod == modRaw {

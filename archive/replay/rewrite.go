@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"bytes"
 	"strings"
 
 	"mirrorwatch/crawler/markup"
@@ -66,9 +65,8 @@ type document struct {
 	symbols map[string]string
 
 	body, head, charsetEnd int // offsets behind these tags, 0: not there
-	noscriptEnd            int
 	srcdocStart, srcdocEnd int
-	flicker                bool
+	still                  markup.Still
 	frameset               bool
 }
 
@@ -86,7 +84,7 @@ type edit struct {
 	text       string
 }
 
-const kept = "data-archive-" // prefix of attribute names that must do nothing
+const kept = markup.Kept // prefix of attribute names that must do nothing
 
 func (d *document) edit(start, end int, text string) {
 	d.edits = append(d.edits, edit{start, end, text})
@@ -313,20 +311,16 @@ func (d *document) tag(t *markup.Tag) bool {
 			}
 		}
 	}
+	d.still.Tag(t, d.edit)
 	name := src[t.Start+1 : t.NameEnd]
 	switch name[0] | 0x20 {
 	case 'a':
-		if fold(name, "amp-img") || fold(name, "amp-anim") {
-			d.ampImage(t)
-		} else if fold(name, "audio") {
+		if fold(name, "audio") || fold(name, "amp-video") || fold(name, "amp-audio") {
 			d.seen.players++
 		}
 	case 'b':
-		if fold(name, "body") {
-			if d.body == 0 {
-				d.body = t.End
-			}
-			d.reveal(t)
+		if fold(name, "body") && d.body == 0 {
+			d.body = t.End
 		}
 	case 'e':
 		if fold(name, "embed") {
@@ -337,37 +331,16 @@ func (d *document) tag(t *markup.Tag) bool {
 			d.frameset = true
 		}
 	case 'h':
-		if fold(name, "html") {
-			d.reveal(t)
-		} else if fold(name, "head") && d.head == 0 {
+		if fold(name, "head") && d.head == 0 {
 			d.head = t.End
-		}
-	case 'i':
-		if fold(name, "img") || fold(name, "iframe") {
-			d.promote(t)
-		}
-	case 'l':
-		if fold(name, "link") {
-			d.linkTag(t)
 		}
 	case 'm':
 		if fold(name, "meta") {
 			d.meta(t)
 		}
-	case 'n':
-		if fold(name, "noscript") {
-			if end := bytes.IndexByte(src[t.End:], '<'); end >= 0 {
-				d.noscriptEnd = closing(src, t.End, "noscript")
-			}
-		}
 	case 's':
-		switch {
-		case fold(name, "script"):
+		if fold(name, "script") {
 			d.seen.scripts++
-		case fold(name, "style"):
-			d.styleTag(t)
-		case fold(name, "source"):
-			d.promote(t)
 		}
 	case 'u':
 		if fold(name, "use") {
@@ -376,7 +349,6 @@ func (d *document) tag(t *markup.Tag) bool {
 	case 'v':
 		if fold(name, "video") {
 			d.seen.players++
-			d.promote(t)
 		}
 	}
 	return true
@@ -388,32 +360,6 @@ func (d *document) target(t *markup.Tag, a markup.Attr) {
 	switch strings.ToLower(t.Value(a)) {
 	case "_top", "_parent", "_blank", "_new", "blank":
 		d.edit(a.Start, a.End, "_self")
-	}
-}
-
-func (d *document) linkTag(t *markup.Tag) {
-	a, ok := t.Find("rel")
-	if !ok {
-		return
-	}
-	for _, w := range strings.Fields(strings.ToLower(t.Value(a))) {
-		switch w {
-		case "preconnect", "dns-prefetch", "prefetch", "prerender": // no policy stops connections made ahead
-			d.silence(a)
-			return
-		case "stylesheet":
-			// media="print" onload="this.media='all'": without the script the sheet would never apply.
-			if on, ok := t.Find("onload"); ok && strings.Contains(t.Value(on), "media") {
-				if m, ok := t.Find("media"); ok {
-					d.silence(m)
-				}
-			}
-		case "preload":
-			// rel=preload as=style onload="this.rel='stylesheet'"
-			if on, ok := t.Find("onload"); ok && strings.Contains(t.Value(on), "stylesheet") && a.End > a.Start {
-				d.edit(a.Start, a.End, "stylesheet")
-			}
-		}
 	}
 }
 
@@ -434,198 +380,6 @@ func (d *document) meta(t *markup.Tag) {
 	case "content-security-policy", "content-security-policy-report-only", "x-webkit-csp", "x-content-security-policy", "set-cookie",
 		"x-dns-prefetch-control", "origin-trial", "accept-ch", "delegate-ch", "permissions-policy", "x-frame-options":
 		d.silence(a)
-	}
-}
-
-// reveal undoes what hides a whole page until a script shows it.
-func (d *document) reveal(t *markup.Tag) {
-	if a, ok := t.Find("style"); ok {
-		v := squeeze([]byte(t.Value(a)))
-		if bytes.Contains(v, []byte("opacity:0")) && !bytes.Contains(v, []byte("opacity:0.")) || bytes.Contains(v, []byte("visibility:hidden")) ||
-			bytes.Contains(v, []byte("display:none")) {
-			d.silence(a)
-		}
-	}
-	if a, ok := t.Find("class"); ok && strings.Contains(t.Value(a), "async-hide") {
-		d.flicker = true
-	}
-	if _, ok := t.Find("hidden"); ok {
-		d.flicker = true
-	}
-}
-
-const styleWindow = 4 << 10
-
-// styleTag looks for rules that hide the page: anti-flicker snippets and AMP's boilerplate.
-func (d *document) styleTag(t *markup.Tag) {
-	if d.flicker {
-		return
-	}
-	if _, ok := t.Find("amp-boilerplate"); ok {
-		d.flicker = true
-		return
-	}
-	text := d.src[t.End:min(len(d.src), t.End+styleWindow)]
-	if i := bytes.Index(text, []byte("</")); i >= 0 {
-		text = text[:i]
-	}
-	if len(text) > 512 { // such snippets are short
-		return
-	}
-	if !bytes.Contains(text, []byte("opacity")) && !bytes.Contains(text, []byte("visibility")) {
-		return
-	}
-	v := squeeze(text)
-	for _, rule := range []string{"body{opacity:0", "html{opacity:0", "body{visibility:hidden", "html{visibility:hidden", ".async-hide{opacity:0"} {
-		if i := bytes.Index(v, []byte(rule)); i >= 0 && !bytes.HasPrefix(v[i+len(rule):], []byte(".")) {
-			d.flicker = true
-		}
-	}
-}
-
-// squeeze lowers text and takes its white space out.
-func squeeze(b []byte) []byte {
-	out := make([]byte, 0, len(b))
-	for _, c := range b {
-		if c > ' ' {
-			out = append(out, lower(c))
-		}
-	}
-	return out
-}
-
-// shown wins over author rules by its ids and over inline ones by being important.
-const shown = `<style>html:not(#a):not(#b),body:not(#a):not(#b){opacity:1!important;visibility:visible!important;animation:none!important;-webkit-animation:none!important}</style>`
-
-func (d *document) ampImage(t *markup.Tag) {
-	d.edit(t.Start+1, t.NameEnd, "img")
-	if _, ok := t.Find("style"); !ok {
-		d.edit(t.NameEnd, t.NameEnd, ` style="max-width:100%;height:auto"`)
-	}
-}
-
-// lazy attributes by what they stand for, the better ones first.
-var lazySrc = []string{"data-src", "data-lazy-src", "data-original", "data-lazy", "data-lazyload", "data-lazy-load", "data-original-src",
-	"data-lazy-original", "data-image-src", "data-img-src", "data-img-url", "data-echo", "data-defer-src", "data-delayed-url",
-	"data-flickity-lazyload", "data-hi-res-src"}
-var lazySet = []string{"data-srcset", "data-lazy-srcset", "data-original-set"}
-
-// promote puts the address that a script would have loaded where the browser looks (5.4). Where the page repeats the picture
-// in a noscript beside it, that one is shown, and this stays as it is.
-func (d *document) promote(t *markup.Tag) {
-	has := false
-	for _, a := range t.Attrs {
-		if a.NameEnd-a.NameStart >= 8 && fold(d.src[a.NameStart:a.NameStart+5], "data-") {
-			has = true
-			break
-		}
-	}
-	if !has || d.repeated(t) {
-		return
-	}
-	src, hasSrc := t.Find("src")
-	waiting := !hasSrc || placeholder(t.Value(src))
-	if c, ok := t.Find("class"); ok && !waiting {
-		waiting = strings.Contains(strings.ToLower(t.Value(c)), "lazy")
-	}
-	if !waiting {
-		return
-	}
-	one := func(to string, names []string) {
-		for _, n := range names {
-			a, ok := t.Find(n)
-			if !ok || a.End == a.Start || !plausible(t.Value(a), to) {
-				continue
-			}
-			if old, ok := t.Find(to); ok {
-				d.silence(old)
-			}
-			d.edit(a.NameStart, a.NameEnd, to)
-			return
-		}
-	}
-	one("srcset", lazySet)
-	switch {
-	case t.Is("video"):
-		one("poster", []string{"data-poster"})
-		one("src", lazySrc[:1])
-	case t.Is("source"):
-		one("src", lazySrc[:1])
-	default:
-		one("src", lazySrc)
-	}
-}
-
-// plausible reports whether a lazy attribute's value can be what it is taken for.
-func plausible(v, to string) bool {
-	if v == "" || strings.ContainsAny(v, "{<") || strings.HasPrefix(strings.ToLower(v), "javascript") {
-		return false
-	}
-	if to == "srcset" {
-		return strings.ContainsAny(v, "./")
-	}
-	return len(v) > 3 && !strings.ContainsAny(v, " ") && strings.ContainsAny(v, "./")
-}
-
-// placeholder reports an address that is shown only until the real picture comes.
-func placeholder(v string) bool {
-	if v == "" || v == "#" || strings.HasPrefix(v, "data:") || strings.HasPrefix(v, "about:") || strings.HasPrefix(v, "//:") {
-		return true
-	}
-	v = strings.ToLower(v)
-	if i := strings.LastIndexByte(v, '/'); i >= 0 {
-		v = v[i+1:]
-	}
-	for _, w := range []string{"blank", "placeholder", "spacer", "pixel", "transparent", "loading", "lazy", "grey.", "gray.", "1x1", "empty", "trans.", "clear.", "dummy", "preload"} {
-		if strings.Contains(v, w) {
-			return true
-		}
-	}
-	return false
-}
-
-// repeated reports whether a noscript with a picture stands directly before or behind the tag.
-func (d *document) repeated(t *markup.Tag) bool {
-	if d.noscriptEnd > t.End {
-		return true // inside of one
-	}
-	if d.noscriptEnd > 0 && t.Start-d.noscriptEnd < 64 && len(bytes.TrimSpace(d.src[d.noscriptEnd:t.Start])) == 0 {
-		return true
-	}
-	rest := d.src[t.End:min(len(d.src), t.End+512)]
-	for range 4 {
-		rest = bytes.TrimLeft(rest, " \t\r\n")
-		if len(rest) > 9 && rest[0] == '<' && fold(rest[1:9], "noscript") {
-			return containsFold(rest[:min(len(rest), 400)], "<img") || containsFold(rest[:min(len(rest), 400)], "<iframe")
-		}
-		if len(rest) < 3 || rest[0] != '<' || rest[1] != '/' {
-			return false
-		}
-		i := bytes.IndexByte(rest, '>')
-		if i < 0 {
-			return false
-		}
-		rest = rest[i+1:]
-	}
-	return false
-}
-
-// closing returns the offset behind the end tag, or 0 when it is not near.
-func closing(src []byte, from int, name string) int {
-	window := src[from:min(len(src), from+(16<<10))]
-	at := 0
-	for {
-		i := bytes.Index(window[at:], []byte("</"))
-		if i < 0 {
-			return 0
-		}
-		at += i + 2
-		if len(window)-at > len(name) && fold(window[at:at+len(name)], name) {
-			if j := bytes.IndexByte(window[at:], '>'); j >= 0 {
-				return from + at + j + 1
-			}
-			return 0
-		}
 	}
 }
 
@@ -690,7 +444,7 @@ func (d *document) insert() {
 	if d.body > 0 {
 		at = d.body
 	}
-	if d.flicker {
+	if d.still.Flicker {
 		style := at
 		switch {
 		case d.charsetEnd > 0:
@@ -698,7 +452,7 @@ func (d *document) insert() {
 		case d.head > 0:
 			style = d.head
 		}
-		d.edit(style, style, shown)
+		d.edit(style, style, markup.Shown)
 	}
 	if d.frameset {
 		return
@@ -733,18 +487,4 @@ func fold(b []byte, w string) bool {
 		}
 	}
 	return true
-}
-
-// containsFold looks for the lower-case word w, which starts with "<".
-func containsFold(s []byte, w string) bool {
-	for {
-		i := bytes.IndexByte(s, w[0])
-		if i < 0 || i+len(w) > len(s) {
-			return false
-		}
-		if fold(s[i:i+len(w)], w) {
-			return true
-		}
-		s = s[i+1:]
-	}
 }
