@@ -109,6 +109,7 @@ func (f *fetcher) ask(ctx context.Context, q question) (*answer, error) {
 
 	f.progress(Event{Kind: "request", URL: q.url, Mirror: q.probe.Mirror, Vantage: f.vantage.Name})
 	a := &answer{}
+	defer func() { f.answered(q, a) }()
 	rctx, cancel := ctx, context.CancelFunc(func() {})
 	if q.timeout > 0 {
 		rctx, cancel = context.WithTimeoutCause(ctx, q.timeout, context.DeadlineExceeded)

@@ -194,12 +194,3 @@ type Crawled struct {
 	Links  []survey.Link
 	Crawls []survey.Crawl
 }
-
-// Event is one step of a run.
-type Event struct {
-	Kind    string // request, visited, checked
-	URL     string
-	Mirror  survey.Host
-	Vantage string
-	Detail  string
-}

@@ -506,8 +506,9 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if j.settings.Delay == 0 {
 		cfg.Delay = -1
 	}
+	shown := p.start()
 	doc, err := crawler.Run(ctx, cfg, j.plan, stop.asStop())
-	p.done()
+	shown()
 	if err != nil {
 		return err
 	}
