@@ -12,9 +12,10 @@ import (
 	"mirrorwatch/crawler/survey"
 )
 
-// perKey bounds the kept connections to one place, kept those of a Transport.
+// perKey bounds the kept connections to one place, kept those of a Transport. How many are in use at once is the host gate's
+// to decide; a pool that keeps fewer than that closes and opens one for every other request.
 const (
-	perKey = 6
+	perKey = 64
 	kept   = 256
 )
 
