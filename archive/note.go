@@ -10,6 +10,9 @@ import (
 // NoteHistory is the schema of what history.db was told besides run and check notes, in its order; never pruned.
 const NoteHistory survey.NoteKind = "mirrorwatch/history/1"
 
+// NoteRejudge is the schema of what other rules made of a check's observations later; never pruned.
+const NoteRejudge survey.NoteKind = "mirrorwatch/rejudge/1"
+
 // inlineLimit is the most that is kept as base64 inside the metadata record; larger by-catch gets a resource record.
 const inlineLimit = 16 << 10
 

@@ -530,7 +530,7 @@ func (a *Archive) Note(ctx context.Context, n survey.Note) (survey.Capture, erro
 		return survey.Capture{}, err
 	}
 	s := st.data
-	if n.Kind == survey.NoteRun || n.Kind == survey.NoteCheck || n.Kind == NoteHistory || n.Kind == NoteTombstone {
+	if n.Kind == survey.NoteRun || n.Kind == survey.NoteCheck || n.Kind == NoteHistory || n.Kind == NoteRejudge || n.Kind == NoteTombstone {
 		s = a.runs
 	}
 	ds := []draft{d}

@@ -87,52 +87,44 @@ func (db *DB) DropSnapshots(ctx context.Context, gone []SnapshotRef, newest func
 	return dropped, err
 }
 
-// CopyIncidents takes incidents, what they are reckoned from, and notices over from another history: the archive does not hold what was sent and
-// acknowledged.
+// CopyIncidents takes incidents, what they are reckoned from, and notices over from another history, in the place of what
+// is here: the archive does not hold what was sent and acknowledged. After an error everything is as it was.
 func (db *DB) CopyIncidents(ctx context.Context, from *DB) error {
-	for _, table := range []string{"incidents", "notices", "tracks", "evaluations"} {
-		type row []any
-		var all []row
-		var columns []string
-		err := from.each(ctx, "reading "+table, `SELECT * FROM `+table, nil, func(rows *sql.Rows) error {
-			var err error
-			if columns, err = rows.Columns(); err != nil {
+	return db.tx(ctx, "copying incidents", func(t *tx) error {
+		for _, table := range []string{"incidents", "notices", "tracks", "evaluations"} {
+			if _, err := t.exec(ctx, `DELETE FROM `+table); err != nil {
 				return err
 			}
-			values := make(row, len(columns))
-			into := make([]any, len(columns))
-			for i := range values {
-				into[i] = &values[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				return err
-			}
-			all = append(all, values)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		err = db.tx(ctx, "copying "+table, func(t *tx) error {
-			for _, r := range all {
-				places := ""
-				for i := range r {
-					if i > 0 {
-						places += ", "
-					}
-					places += fmt.Sprintf("$%d", i+1)
-				}
-				if _, err := t.ExecContext(ctx, `INSERT INTO `+table+` VALUES (`+places+`)`, r...); err != nil {
+			places := ""
+			err := from.each(ctx, "reading "+table, `SELECT * FROM `+table, nil, func(rows *sql.Rows) error {
+				columns, err := rows.Columns()
+				if err != nil {
 					return err
 				}
+				if places == "" {
+					for i := range columns {
+						if i > 0 {
+							places += ", "
+						}
+						places += fmt.Sprintf("$%d", i+1)
+					}
+				}
+				values, into := make([]any, len(columns)), make([]any, len(columns))
+				for i := range values {
+					into[i] = &values[i]
+				}
+				if err := rows.Scan(into...); err != nil {
+					return err
+				}
+				_, err = t.exec(ctx, `INSERT INTO `+table+` VALUES (`+places+`)`, values...)
+				return err
+			})
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Dump writes every table but those named, row by row in the order of all columns, so that two histories can be compared.

@@ -286,17 +286,32 @@ func TestKilledCheck(t *testing.T) {
 }
 
 // DESIGN section 5: the history that is built again equals the old one but for notices and acknowledgements: after good
-// runs, one whose own network was down and one that was cut short.
+// runs, one whose own network was down, one that was cut short, incidents that opened and closed, and verdicts of other
+// rules. With the old history beside it, notices and acknowledgements are there too.
 func TestRebuildHistory(t *testing.T) {
 	w, ca := demoWorld(t)
 	dir := filepath.Join(t.TempDir(), "data")
-	for _, r := range []struct {
+	list := filepath.Join(t.TempDir(), "list.json")
+	if err := os.WriteFile(list, []byte(`[{"fingerprint": "a_denied", "pattern": "denied|blocked|forbidden|the"}]`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	good := w.ConnectTo["www.presstv.co.uk:443"]
+	w.ConnectTo["www.presstv.co.uk:443"] = "127.0.0.1:1"
+	for i, r := range []struct {
 		args []string
 		want int
 	}{
-		{nil, exitFound}, {[]string{"--canary", "https://refused.presstv.example/"}, exitVoid}, {nil, exitFound}, {[]string{"--max-urls", "9", "--links-every", "0s"}, -1}, {nil, exitFound},
+		{[]string{"check"}, exitFound}, {[]string{"check", "--canary", "https://refused.presstv.example/"}, exitVoid}, {[]string{"check"}, exitFound},
+		{[]string{"check", "--max-urls", "9", "--links-every", "0s"}, -1}, {[]string{"check"}, exitFound}, {[]string{"rejudge", "--rules", list}, exitOK}, {[]string{"check"}, exitFound},
+		{[]string{"check"}, -1}, {[]string{"check"}, -1}, {[]string{"rejudge", "--rules", list}, exitOK},
 	} {
-		code, out, errs := exitCode(t, demoProcess(w, ca, dir, append([]string{"check"}, r.args...)...))
+		if i == 7 { // the mirror that refused is back: its incident closes
+			w.ConnectTo["www.presstv.co.uk:443"] = good
+		}
+		if r.args[0] == "check" {
+			r.args = append(r.args, "--retries", "0")
+		}
+		code, out, errs := exitCode(t, demoProcess(w, ca, dir, r.args...))
 		if r.want >= 0 && code != r.want || code == exitOurs || code == exitUsage {
 			t.Fatalf("%v: status %d\n%s%s", r.args, code, out, errs)
 		}
@@ -313,21 +328,29 @@ func TestRebuildHistory(t *testing.T) {
 		}
 		return b.String()
 	}
-	for _, gone := range []bool{false, true} {
-		except := []string{"meta"} // what was thinned when
-		if gone {                  // incidents are reckoned anew from the next run on
-			except = []string{"meta", "notices", "incidents", "tracks", "evaluations"}
+	whole := dump()
+	for _, needs := range []string{"\nverdicts ", "\ntracks ", "opened=17", "closed=17"} {
+		if !strings.Contains(whole, needs) {
+			t.Errorf("the history has no %q, so the test compares less than it says:\n%.4000s", needs, whole)
 		}
-		before := dump(except...)
-		if gone {
-			if err := os.Rename(filepath.Join(dir, historyFile), filepath.Join(dir, "old.db")); err != nil {
-				t.Fatal(err)
-			}
+	}
+	for _, old := range []string{"beside it", "gone", "unreadable"} {
+		before := dump("meta") // what was thinned when
+		path := filepath.Join(dir, historyFile)
+		var err error
+		switch old {
+		case "gone":
+			err = os.Rename(path, filepath.Join(dir, "old.db"))
+		case "unreadable":
+			err = os.WriteFile(path, []byte("no database at all, whatever it is called"), 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		if code, out, errs := exitCode(t, demoProcess(w, ca, dir, "repair", "--rebuild-history")); code != exitOK {
 			t.Fatalf("status %d\n%s%s", code, out, errs)
 		}
-		want, got := strings.Split(before, "\n"), strings.Split(dump(except...), "\n")
+		want, got := strings.Split(before, "\n"), strings.Split(dump("meta"), "\n")
 		for i := range max(len(want), len(got)) {
 			var a, b string
 			if i < len(want) {
@@ -337,11 +360,14 @@ func TestRebuildHistory(t *testing.T) {
 				b = got[i]
 			}
 			if a != b {
-				t.Fatalf("gone %v: row %d of %d and %d\n old %s\n new %s", gone, i, len(want), len(got), a, b)
+				t.Fatalf("old history %s: row %d of %d and %d\n old %s\n new %s", old, i, len(want), len(got), a, b)
 			}
 		}
-		if strings.Count(before, "\nruns ") != 5 {
-			t.Errorf("dump has not five runs:\n%.2000s", before)
+		if strings.Count(before, "\nruns ") != 8 {
+			t.Errorf("dump has not eight runs:\n%.2000s", before)
+		}
+		if code, out, errs := run(t, "verify", "--full", "--data", dir); code != exitOK {
+			t.Errorf("old history %s: verify: status %d\n%s%s", old, code, out, errs)
 		}
 	}
 }

@@ -32,6 +32,7 @@ type bookkeeper struct {
 	channels []notify.Channel
 	now      func() time.Time
 	send     func(ctx context.Context, c notify.Channel, events []survey.IncidentEvent) error
+	tell     func(ctx context.Context, n historyNote, at time.Time) error // makes a note durable in the archive before history has it; nil: there is none
 	warn     func(string)
 	kill     func(stage string) // tests stop here
 }
@@ -72,46 +73,23 @@ type scope struct {
 // evaluate reckons the run's incidents and writes them down with the notices to send, in one transaction; the document's
 // findings get the IDs of the incidents they stand in. A run is evaluated once.
 func (b *bookkeeper) evaluate(ctx context.Context, doc *survey.Report, sc scope) error {
-	rows, err := b.history.Tracks(ctx)
-	if err != nil {
-		return err
-	}
-	tracks := make(map[incident.Key]incident.Track, len(rows))
-	for _, r := range rows {
-		var t incident.Track
-		if err := json.Unmarshal(r.Doc, &t); err != nil {
-			return fmt.Errorf("reading track %q: %w", r.ID, err)
-		}
-		tracks[t.Key()] = t
-	}
 	at := doc.Run.Finished
 	if at.IsZero() {
 		at = b.now()
 	}
-	in := incident.Input{Run: doc.Run.ID, At: at, Void: doc.Run.Void, VoidVantages: doc.Run.VoidVantages, Targets: sc.targets, Covers: sc.covers, All: sc.all,
-		Sightings: incident.Sightings(*doc, sc.listed, func(_ string, f survey.Finding) bool { return b.rules.InMaintenance(f.ObservedAt) }),
-		LastGood:  func(k incident.Key) string { return b.lastGood(ctx, k, doc.Run.Started) }}
-	r := incident.Evaluate(tracks, in, incident.Rules{DownAfter: b.rules.DownAfter, DownFor: b.rules.DownFor, UpAfter: b.rules.UpAfter, Remind: b.rules.Remind})
-	e := history.Evaluation{Run: doc.Run.ID, At: at, Dropped: r.Dropped}
-	for _, t := range r.Tracks {
-		text, err := json.Marshal(t)
-		if err != nil {
-			return err
-		}
-		e.Tracks = append(e.Tracks, history.Track{ID: t.Key().String(), Doc: text})
-	}
-	for _, k := range r.Gone {
-		e.Gone = append(e.Gone, k.String())
-	}
-	for _, i := range r.Incidents {
-		row := i.Row()
-		if row.Doc, err = json.Marshal(i); err != nil {
-			return err
-		}
-		e.Incidents = append(e.Incidents, row)
+	from := newReckoned(doc, at, incident.Rules{DownAfter: b.rules.DownAfter, DownFor: b.rules.DownFor, UpAfter: b.rules.UpAfter, Remind: b.rules.Remind}, sc,
+		func(f survey.Finding) bool { return b.rules.InMaintenance(f.ObservedAt) })
+	r, e, err := from.reckon(ctx, b.history, doc, func(k incident.Key) string { return b.lastGood(ctx, k, doc.Run.Started) })
+	if err != nil {
+		return err
 	}
 	if e.Notices, err = b.notices(doc.Run.ID, r.Events); err != nil {
 		return err
+	}
+	if b.tell != nil {
+		if err := b.tell(ctx, historyNote{Event: "evaluate", Run: doc.Run.ID, Reckoned: from}, at); err != nil {
+			return err
+		}
 	}
 	b.at("evaluate")
 	if _, err := b.history.SaveEvaluation(ctx, e); err != nil {
@@ -275,6 +253,7 @@ func newBookkeeper(h *history.DB, f *sites.File, now func() time.Time, stderr io
 // afterRun does what follows on a finished run: incidents, notices, heartbeat, retention of the history.
 func (j *job) afterRun(ctx context.Context, w *world, doc *survey.Report) error {
 	b := newBookkeeper(j.open.history, j.file, w.now, w.stderr)
+	b.tell = j.open.tell
 	sc := j.scope()
 	if sc.targets != nil {
 		for _, c := range doc.Articles { // those found in feeds are targets too

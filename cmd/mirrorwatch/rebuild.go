@@ -13,7 +13,9 @@ import (
 
 	"mirrorwatch/archive"
 	"mirrorwatch/archive/history"
+	"mirrorwatch/cmd/mirrorwatch/internal/sites"
 	"mirrorwatch/crawler"
+	"mirrorwatch/crawler/incident"
 	"mirrorwatch/crawler/survey"
 )
 
@@ -33,6 +35,7 @@ type historyNote struct {
 	Crawls      []survey.Crawl           `json:"crawls,omitempty"`
 	Sync        []survey.Sync            `json:"sync,omitempty"`
 	Summary     *survey.Summary          `json:"summary,omitempty"`
+	Reckoned    *reckoned                `json:"reckoned,omitempty"`
 }
 
 // tell makes a history note durable.
@@ -105,18 +108,19 @@ type noteRef struct {
 	kind    survey.NoteKind
 	run     survey.RunID
 	article string // site, blank, address
+	event   string // of a history note
 	capture survey.Capture
 }
 
 // recorded lists the notes of runs and checks, in the order they were written, and the snapshots of each check. only, when
 // set, chooses runs.
 func recorded(ctx context.Context, a *archive.Archive, only func(survey.RunID) bool) (notes []noteRef, snaps map[survey.RunID]map[string][]noteRef, err error) {
-	for _, kind := range []survey.NoteKind{survey.NoteRun, survey.NoteCheck, archive.NoteHistory} {
+	for _, kind := range []survey.NoteKind{survey.NoteRun, survey.NoteCheck, archive.NoteHistory, archive.NoteRejudge} {
 		err := a.Notes(ctx, kind, func(n survey.Note, c survey.Capture) error {
 			var head struct {
 				ID    survey.RunID    `json:"id"`
 				Run   json.RawMessage `json:"run"`
-				Site  json.RawMessage `json:"site"`
+				Event string          `json:"event"`
 				Check struct {
 					Site string `json:"site"`
 					URL  string `json:"url"`
@@ -125,7 +129,7 @@ func recorded(ctx context.Context, a *archive.Archive, only func(survey.RunID) b
 			if err := json.Unmarshal(n.Body, &head); err != nil {
 				return fmt.Errorf("reading the note at %d of %q: %w", c.Offset, c.File, err)
 			}
-			r := noteRef{kind: kind, run: head.ID, capture: c}
+			r := noteRef{kind: kind, run: head.ID, event: head.Event, capture: c}
 			if kind != survey.NoteRun {
 				if err := json.Unmarshal(head.Run, &r.run); err != nil {
 					return fmt.Errorf("reading the note at %d of %q: %w", c.Offset, c.File, err)
@@ -174,13 +178,16 @@ func recorded(ctx context.Context, a *archive.Archive, only func(survey.RunID) b
 	return notes, snaps, err
 }
 
-// retell tells history again what the archive's notes hold. Telling twice changes nothing.
-func retell(ctx context.Context, a *archive.Archive, h *history.DB, only func(survey.RunID) bool) (runs, checks int, err error) {
+// retell tells history again what the archive's notes hold. Telling twice changes nothing. incidents reckons those of each
+// run again, too.
+func retell(ctx context.Context, a *archive.Archive, h *history.DB, only func(survey.RunID) bool, incidents bool) (runs, checks int, err error) {
 	notes, snaps, err := recorded(ctx, a, only)
 	if err != nil {
 		return 0, 0, err
 	}
 	var unfinished survey.RunID
+	// Once runs write down what they reckon with, a run that did not was killed before. Those before have only their checks.
+	told := false
 	for len(notes) > 0 {
 		n := 1
 		for n < len(notes) && notes[n].run == notes[0].run {
@@ -194,12 +201,57 @@ func retell(ctx context.Context, a *archive.Archive, h *history.DB, only func(su
 		if !finished {
 			unfinished = id
 		}
+		if incidents {
+			at := slices.IndexFunc(notes[:n], func(r noteRef) bool { return r.event == "evaluate" })
+			if at >= 0 {
+				told = true
+				err = reckonAgain(ctx, a, h, id, &notes[at])
+			} else if finished && !told {
+				err = reckonAgain(ctx, a, h, id, nil)
+			}
+			if err != nil {
+				return runs, checks, fmt.Errorf("reckoning the incidents of run %s: %w", id, err)
+			}
+		}
 		runs, checks, notes = runs+1, checks+done, notes[n:]
 	}
 	if unfinished != "" {
 		err = h.Reconciled(ctx, unfinished)
 	}
 	return runs, checks, err
+}
+
+// reckonAgain gives history the incidents of a run as check reckoned them, from the note of what it reckoned with; without
+// one, by the default rules.
+func reckonAgain(ctx context.Context, a *archive.Archive, h *history.DB, run survey.RunID, note *noteRef) error {
+	doc, err := h.Report(ctx, run)
+	if err != nil {
+		return err
+	}
+	from := newReckoned(&doc, doc.Run.Finished, incident.Rules{DownAfter: sites.DefaultIncidents.DownAfter, DownFor: sites.DefaultIncidents.DownFor,
+		UpAfter: sites.DefaultIncidents.UpAfter, Remind: sites.DefaultIncidents.Remind}, scope{}, func(survey.Finding) bool { return false })
+	lastGood := func(k incident.Key) string {
+		return (&bookkeeper{history: h}).lastGood(ctx, k, doc.Run.Started)
+	}
+	if note != nil {
+		b, err := a.ReadNote(ctx, note.capture)
+		if err != nil {
+			return err
+		}
+		var n historyNote
+		if err := json.Unmarshal(b, &n); err != nil {
+			return fmt.Errorf("reading the note at %d of %q: %w", note.capture.Offset, note.capture.File, err)
+		}
+		if n.Reckoned != nil {
+			from, lastGood = n.Reckoned, nil
+		}
+	}
+	_, e, err := from.reckon(ctx, h, &doc, lastGood)
+	if err != nil {
+		return err
+	}
+	_, err = h.SaveEvaluation(ctx, e)
+	return err
 }
 
 func replayRun(ctx context.Context, a *archive.Archive, h *history.DB, notes []noteRef, snaps map[string][]noteRef) (checks int, finished bool, err error) {
@@ -297,6 +349,17 @@ func replayRun(ctx context.Context, a *archive.Archive, h *history.DB, notes []n
 			}
 		}
 	}
+	for _, r := range notes {
+		if r.kind == archive.NoteRejudge {
+			var n rejudgeNote
+			if err := read(r, &n); err != nil {
+				return checks, false, err
+			}
+			if err := h.SaveVerdicts(ctx, id, n.judged()); err != nil {
+				return checks, false, err
+			}
+		}
+	}
 	if ended == nil {
 		return checks, false, begin(bare)
 	}
@@ -319,7 +382,7 @@ func (d *data) reconcile(ctx context.Context) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	if _, _, err := retell(ctx, d.archive, d.history, func(id survey.RunID) bool { return slices.Contains(ids, id) }); err != nil {
+	if _, _, err := retell(ctx, d.archive, d.history, func(id survey.RunID) bool { return slices.Contains(ids, id) }, false); err != nil {
 		return err
 	}
 	return d.history.Reconciled(ctx, ids[len(ids)-1])

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -143,11 +145,39 @@ func withLists(files []string) (*compare.Rules, error) {
 	return rules, nil
 }
 
+// rejudgeNote is the body of an archive.NoteRejudge record: what other rules made of a check's observations, from which
+// inputs. It is durable before history has it, so that the verdicts are there again after `repair --rebuild-history`.
+type rejudgeNote struct {
+	Schema       survey.NoteKind   `json:"schema"`
+	Run          survey.RunID      `json:"run"`
+	At           time.Time         `json:"at"`
+	RulesVersion string            `json:"rules_version"`
+	Site         string            `json:"site"`
+	Article      string            `json:"article"`
+	Check        survey.RecordID   `json:"check_record"` // the mirrorwatch/check/1 one that was judged again
+	Inputs       crawler.Inputs    `json:"inputs"`
+	Verdicts     []rejudgedVerdict `json:"verdicts"`
+}
+
+type rejudgedVerdict struct {
+	Mirror  survey.Host    `json:"mirror"`
+	Vantage string         `json:"vantage"`
+	Verdict survey.Verdict `json:"verdict"`
+}
+
+func (n *rejudgeNote) judged() []history.Judged {
+	var list []history.Judged
+	for _, v := range n.Verdicts {
+		list = append(list, history.Judged{Site: n.Site, Article: n.Article, Mirror: v.Mirror, Vantage: v.Vantage, RulesVersion: n.RulesVersion, At: n.At, Verdict: v.Verdict})
+	}
+	return list
+}
+
 // rejudge judges all checks of the run again and keeps what other rules came to. then is the version of the rules that the
 // run was judged by, empty when there is no such run.
 func (d *data) rejudge(ctx context.Context, w *world, run survey.RunID, rules *compare.Rules) (list []rejudged, then string, err error) {
 	list = []rejudged{}
-	err = d.archive.Notes(ctx, survey.NoteCheck, func(n survey.Note, _ survey.Capture) error {
+	err = d.archive.Notes(ctx, survey.NoteCheck, func(n survey.Note, place survey.Capture) error {
 		var rec crawler.CheckRecord
 		if err := json.Unmarshal(n.Body, &rec); err != nil {
 			return fmt.Errorf("reading the record of a check: %w", err)
@@ -160,20 +190,36 @@ func (d *data) rejudge(ctx context.Context, w *world, run survey.RunID, rules *c
 		if err != nil {
 			return err
 		}
-		var keep []history.Judged
+		known, err := d.history.Verdicts(ctx, run)
+		if err != nil {
+			return err
+		}
+		note := rejudgeNote{Schema: archive.NoteRejudge, Run: run, At: w.now().UTC(), RulesVersion: rules.Version(), Site: rec.Check.Site, Article: rec.Check.URL, Check: place.RecordID, Inputs: rec.Inputs}
 		for i, f := range rec.Check.Mirrors {
 			r := rejudged{Article: rec.Check.URL, Mirror: f.Mirror, Vantage: f.Vantage, Then: f.Verdict, Now: j.Verdicts[i], Pruned: len(missing) > 0}
 			r.Equal = sameVerdict(r.Then, r.Now)
 			list = append(list, r)
-			if !r.Pruned && rec.RulesVersion != rules.Version() {
-				keep = append(keep, history.Judged{Site: rec.Check.Site, Article: rec.Check.URL, Mirror: f.Mirror, Vantage: f.Vantage,
-					RulesVersion: rules.Version(), At: w.now().UTC(), Verdict: r.Now})
+			again := slices.ContainsFunc(known, func(k history.Judged) bool {
+				return k.Article == note.Article && k.Site == note.Site && k.Mirror == f.Mirror && k.Vantage == f.Vantage && k.RulesVersion == note.RulesVersion && sameVerdict(k.Verdict, r.Now)
+			})
+			if !r.Pruned && !again && rec.RulesVersion != rules.Version() {
+				note.Verdicts = append(note.Verdicts, rejudgedVerdict{f.Mirror, f.Vantage, r.Now})
 			}
 		}
-		if len(keep) == 0 {
+		if len(note.Verdicts) == 0 {
 			return nil
 		}
-		return d.history.SaveVerdicts(ctx, run, keep)
+		body, err := json.Marshal(note)
+		if err != nil {
+			return err
+		}
+		if _, err := d.archive.Note(ctx, survey.Note{Kind: archive.NoteRejudge, URI: rec.Check.URL, About: place.RecordID, Date: note.At, Body: body}); err != nil {
+			return err
+		}
+		if err := d.archive.Commit(ctx); err != nil {
+			return err
+		}
+		return d.history.SaveVerdicts(ctx, run, note.judged())
 	})
 	return list, then, err
 }

@@ -22,7 +22,8 @@ func repairCommand(w *world) *cli.Command {
 		Usage: "mend the archive and keep the originals",
 		Description: "Seals what a killed run left, writes damaged WARCs again from their whole records, makes indexes and manifest agree with\n" +
 			"the files. Nothing is deleted: what was replaced stays beside with .damaged in its name. --rebuild-history makes " + historyFile + "\n" +
-			"again from the archive's records of runs and checks; incidents, notices and acknowledgements are taken over.\n\n" + statuses("-"),
+			"again from the archive's records of runs and checks, incidents too; notices sent and acknowledgements, which no record\n" +
+			"holds, are taken over from the old one where it can be read.\n\n" + statuses("-"),
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "rebuild-history", Usage: "make " + historyFile + " again from the archive"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "text or json"},
@@ -98,26 +99,37 @@ func rebuildHistory(ctx context.Context, dir string, opt archive.Options, now ti
 	if err := remove(fresh); err != nil {
 		return 0, 0, "", err
 	}
+	_, serr := os.Stat(path)
+	exists := serr == nil
 	h, err := history.Open(fresh, history.Options{Log: opt.Log})
 	if err != nil {
 		return 0, 0, "", err
 	}
-	if runs, checks, err = retell(ctx, a, h, nil); err == nil {
-		// The old history may be what is broken: then its incidents are lost with it.
+	if runs, checks, err = retell(ctx, a, h, nil, true); err == nil && exists {
+		// The old history may be what is broken: then incidents stay as they were reckoned again, and what was sent and
+		// acknowledged is lost with it.
 		if old, oerr := history.Open(path, history.Options{Log: opt.Log}); oerr == nil {
 			if cerr := h.CopyIncidents(ctx, old); cerr != nil {
 				opt.Log.Warn("incidents and notices of the old history cannot be read", "error", cerr)
 			}
-			err = old.Close()
+			_ = old.Close() // it is only put aside
+		} else {
+			opt.Log.Warn("the old history cannot be read", "error", oerr)
 		}
 	}
 	if err = errors.Join(err, h.Close()); err != nil {
 		return runs, checks, "", errors.Join(err, remove(fresh))
 	}
-	if _, err := os.Stat(path); err == nil {
+	if exists {
+		// The old one has both names until the new one takes its place: a crash leaves one of them, never none.
 		kept = historyFile + ".before-" + now.UTC().Format("20060102T150405Z")
-		for _, s := range []string{"-wal", "-shm", ""} {
+		for _, s := range []string{"-wal", "-shm"} {
 			if err := os.Rename(path+s, filepath.Join(dir, kept+s)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return runs, checks, "", err
+			}
+		}
+		if err := os.Link(path, filepath.Join(dir, kept)); err != nil {
+			if err := os.Rename(path, filepath.Join(dir, kept)); err != nil {
 				return runs, checks, "", err
 			}
 		}
