@@ -142,6 +142,7 @@ var say = map[string]string{
 	"trouble":         "Days with trouble (%d)",
 	"changed":         "What changed with this run",
 	"changed-none":    "Nothing: every address is as it was in the run before, or is new.",
+	"changed-no-data": "No data: this run says nothing.",
 	"when":            "When",
 	"where":           "Where",
 	"from":            "From",

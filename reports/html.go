@@ -118,7 +118,7 @@ type (
 		NotJudged               []unsure
 		Redirects               []redirectRow
 		Slow                    []slowRow
-		SlowRule                string
+		SlowRule, FreshNone     string
 		Certificates            []certRow
 		Sync                    []syncRow
 		Crawls                  []crawlRow
@@ -312,6 +312,12 @@ func newPage(v View) pageData {
 			break
 		}
 		p.Fresh = append(p.Fresh, newStateRow(s))
+	}
+	switch {
+	case r.Run.Void, len(r.Articles) == 0:
+		p.FreshNone = say["changed-no-data"]
+	default:
+		p.FreshNone = say["changed-none"]
 	}
 	history(&p, v, now)
 	for _, s := range []survey.State{survey.Up, survey.Degraded, survey.Down, survey.Unknown} {

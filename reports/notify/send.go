@@ -34,6 +34,8 @@ type Channel struct {
 	Site    string        // with Mirror: the site it belongs to
 	From    string        // with Mirror: whom its operator may answer
 	Timeout time.Duration // of one delivery; 0: 30 s
+	// Holds says whether what happened at created is yet to wait at now: quiet hours, a digest. nil: it never waits.
+	Holds func(created, now time.Time) bool
 }
 
 // Names gives each channel without a name one that holds no secret and stays the same while its like are not reordered:

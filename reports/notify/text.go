@@ -64,6 +64,27 @@ func Compose(events []survey.IncidentEvent, style Style) Message {
 	return m
 }
 
+// Joined makes of the events that are told together what a reader needs of them: of each incident one, as it is at the
+// end. What ended while it waited is told as ended; what began and got worse, or was to be reminded of, as begun.
+func Joined(events []survey.IncidentEvent) []survey.IncidentEvent {
+	var all []survey.IncidentEvent
+	index := map[string]int{}
+	for _, e := range events {
+		at, ok := index[e.Incident.ID]
+		if !ok {
+			index[e.Incident.ID] = len(all)
+			all = append(all, e)
+			continue
+		}
+		was := all[at]
+		if was.Kind == survey.Opened && e.Kind != survey.Closed {
+			e.ID, e.Kind = was.ID, was.Kind
+		}
+		all[at] = e
+	}
+	return all
+}
+
 // rank orders by what a reader must know first.
 func rank(e survey.IncidentEvent) int {
 	n := map[survey.EventKind]int{survey.Opened: 0, survey.Worsened: 0, survey.Reminded: 2, survey.Closed: 4}[e.Kind]
