@@ -2,13 +2,19 @@ package crawler
 
 import (
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"mirrorwatch/crawler/survey"
+	"mirrorwatch/crawler/wire"
 )
 
 func TestMappings(t *testing.T) {
@@ -125,6 +131,81 @@ func TestConfirmCandidates(t *testing.T) {
 			}
 			if len(r.Candidates) != 1 || r.Candidates[0].Confirmed != c.confirmed {
 				t.Errorf("candidates: %+v, confirmed should be %v", r.Candidates, c.confirmed)
+			}
+		})
+	}
+}
+
+// TestConfirmationIsGuarded: a host that a page announces and whose name resolves to an address inside is never connected to
+// (classification.md 4, security). The last row opens the guard to show that the listener would have noticed.
+func TestConfirmationIsGuarded(t *testing.T) {
+	const candidate = "www.harbourpost.co.uk"
+	for _, c := range []struct {
+		name, address string
+		open          bool
+	}{
+		{"loopback", "127.0.0.66", false}, {"private", "10.0.0.1", false}, {"cloud metadata", "169.254.169.254", false}, {"shared", "100.64.0.1", false},
+		{"loopback, guard open", "127.0.0.66", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &faultWorld{testWorld: newWorld(t)}
+			w.serve("www.harbour.example", newspaper{host: "www.harbour.example"})
+			var came atomic.Int32
+			ln, err := net.Listen("tcp", "127.0.0.66:443")
+			if err == nil {
+				go func() {
+					for {
+						conn, err := ln.Accept()
+						if err != nil {
+							return
+						}
+						came.Add(1)
+						_ = conn.Close()
+					}
+				}()
+				defer ln.Close()
+			} else if c.open {
+				t.Skipf("port 443 is not ours to listen on: %v", err)
+			}
+			w.answer = func(m *dns.Msg, q dns.Question) {
+				if q.Qtype == dns.TypeA {
+					m.Answer = append(m.Answer, a(q.Name, c.address))
+				}
+			}
+			plan := w.plan("www.harbour.example")
+			plan.Sites[0].Vantages = []survey.Vantage{{Name: "direct", Resolver: w.startDNS()}}
+			plan.Sites[0].Transport = func(v survey.Vantage) (http.RoundTripper, error) {
+				cfg := wire.Config{Vantage: v, ConnectTo: w.pins, Roots: w.roots, UserAgent: "test", Recorder: w,
+					Limits: wire.Limits{DNS: time.Second, Connect: time.Second, TLS: time.Second, FirstByte: time.Second}}
+				if c.open {
+					cfg.Guard.AllowPrivate = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+				}
+				return wire.New(cfg)
+			}
+			cfg := w.config()
+			cfg.ConfirmCandidates = true
+			r, err := Run(t.Context(), cfg, plan, Stop{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Candidates) != 1 || r.Candidates[0].Host != candidate || r.Candidates[0].Confirmed {
+				t.Errorf("candidates: %+v", r.Candidates)
+			}
+			refused := 0
+			for _, e := range w.exchange {
+				if !strings.Contains(e.URL, candidate) {
+					continue
+				}
+				if !c.open && (e.Outcome != survey.GuardRefused || e.Peer.IsValid()) {
+					t.Errorf("%s: %s, peer %s", e.URL, e.Outcome, e.Peer)
+				}
+				refused++
+			}
+			if refused == 0 {
+				t.Error("the candidate was not even tried")
+			}
+			if (came.Load() > 0) != c.open {
+				t.Errorf("%d connections", came.Load())
 			}
 		})
 	}

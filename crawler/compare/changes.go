@@ -3,6 +3,7 @@ package compare
 import (
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -59,6 +60,8 @@ type textResult struct {
 	masked        int // differences left out because the sentence differs between two fetches of one page
 	edges         int // words of edge material that was not counted
 	rescued       int // sentences found outside what was extracted
+
+	other func() bool // whether the pages' layouts differ
 }
 
 // comparison holds the two sides while their texts are compared.
@@ -66,13 +69,15 @@ type comparison struct {
 	r, c         *document
 	al           *alignment
 	out          *textResult
-	hints        textHints
+	looked       bool // cores has run
+	other        bool // the layouts differ
 	coreR, coreC []bool
 }
 
 // compareText applies steps B to E of classification.md 2.5 to two prepared documents.
 func compareText(r, c *document, hints textHints) *textResult {
-	out := &textResult{}
+	whole := c
+	out := &textResult{other: sync.OnceValue(func() bool { return otherTemplate(r, whole, nil, nil) })}
 	if len(r.tokens) == 0 {
 		return out
 	}
@@ -113,7 +118,8 @@ func compareText(r, c *document, hints textHints) *textResult {
 		out.exact = true
 		return out
 	}
-	m := &comparison{r: r, c: c, al: align(r, c), out: out, hints: hints}
+	m := &comparison{r: r, c: c, al: align(r, c), out: out}
+	out.other = func() bool { m.cores(); return m.other }
 	m.walk(hints)
 	return out
 }
@@ -123,10 +129,7 @@ type textHints struct {
 	identity bool // title, canonical address or id are the article's
 	cutBody  bool // the body was cut in transport or by our own limit
 	url      string
-	other    func() bool // whether the pages have different layouts; nil is no
 }
-
-func (h *textHints) otherLayout() bool { return h.other != nil && h.other() }
 
 func equalKeys(a, b []sentence) bool {
 	return slices.EqualFunc(a, b, func(x, y sentence) bool { return x.key == y.key })
@@ -200,7 +203,7 @@ func (m *comparison) walk(hints textHints) {
 		case s.open:
 			open = n
 		case s.moved:
-		case !s.exact && m.apart(r, al.ref, s.r0) && m.apart(c, al.cand, s.c0):
+		case !s.exact && m.apart(r, s.r0) && m.apart(c, s.c0):
 		case !s.exact:
 			interior = append(interior, m.edited(s)...)
 		}
@@ -396,7 +399,7 @@ func (m *comparison) uncounted(d, other *document, match []int, i int) bool {
 	case len(toks) >= 3 && other.shows(toks):
 		m.out.rescued++
 		return true
-	case m.apart(d, match, i):
+	case m.apart(d, i):
 		if d == m.c {
 			m.out.edges += s.words()
 		}
@@ -464,7 +467,7 @@ func (m *comparison) moves() []survey.Change {
 	var out []survey.Change
 	for n := 0; n < len(m.al.segs); n++ {
 		s := m.al.segs[n]
-		if !s.moved || m.boxed(m.r, s.r0) || m.apart(m.r, m.al.ref, s.r0) || m.apart(m.c, m.al.cand, s.c0) {
+		if !s.moved || m.boxed(m.r, s.r0) || m.apart(m.r, s.r0) || m.apart(m.c, s.c0) {
 			continue
 		}
 		for n+1 < len(m.al.segs) && m.al.segs[n+1].moved && m.al.segs[n+1].r0 == s.r1 && m.al.segs[n+1].c0 == s.c1 {

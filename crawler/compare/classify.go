@@ -77,7 +77,42 @@ func articleShaped(p *content.Page, words int) bool {
 	return words >= sameWorkWords && (dated || p.ArticleBody != "" || words >= 600 && (p.Canonical != "" || p.OGURL != "" || p.Author != ""))
 }
 
-func factsOf(v *View, d *document) *facts {
+// templateLines are what the reference's page shows around its article. A notice says something that they do not.
+func templateLines(ref *document) map[string]bool {
+	if ref == nil || ref.page.Visible == "" {
+		return nil
+	}
+	main := map[string]bool{}
+	for _, b := range ref.page.Blocks {
+		main[strings.TrimSpace(b.Text)] = true
+	}
+	out := map[string]bool{}
+	for l := range strings.Lines(ref.page.Visible) {
+		if l = strings.TrimSpace(l); !main[l] && len(out) < 5000 {
+			out[l] = true
+		}
+	}
+	return out
+}
+
+// ownLines drops the lines of the site's template from a page's visible text.
+func (j *judge) ownLines(p *content.Page) (text string, words int) {
+	if len(j.template) == 0 || p.Visible == "" {
+		return p.Visible, p.VisibleWords
+	}
+	var b strings.Builder
+	for l := range strings.Lines(p.Visible) {
+		if !j.template[strings.TrimSpace(l)] {
+			b.WriteString(l)
+		}
+	}
+	return b.String(), content.Count(b.String())
+}
+
+// thinOwn: so few words beside the site's template make a page thin whatever links the template has.
+const thinOwn = 120
+
+func (j *judge) factsOf(v *View, d *document) *facts {
 	o := v.Observation
 	f := &facts{view: v, doc: d, thin: true, plain: true}
 	if o.Status != nil {
@@ -100,8 +135,11 @@ func factsOf(v *View, d *document) *facts {
 	}
 	f.thin = p.VisibleWords < 300 && p.VisibleLinks < 15
 	f.plain = !articleShaped(p, d.words)
-	f.words = p.VisibleWords
-	visible := p.Visible
+	visible, words := j.ownLines(p)
+	f.words = words
+	if words < p.VisibleWords && words < thinOwn {
+		f.thin = true
+	}
 	if len(visible) > 100_000 {
 		visible = visible[:100_000]
 	}
@@ -166,7 +204,7 @@ func sameHost(a, b string) bool {
 func (j *judge) classify(v *View, d *document) classification {
 	var out classification
 	o := v.Observation
-	f := factsOf(v, d)
+	f := j.factsOf(v, d)
 	hits := map[survey.PageClass]string{}
 	refused, product, walled := "", false, false
 	for i := range j.rules.rules {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"sync"
 	"time"
 
 	"mirrorwatch/crawler/content"
@@ -71,6 +70,8 @@ type judge struct {
 	rules *Rules
 	hosts []survey.Host
 	docs  map[*content.Page]*document
+	// template is what the reference shows around its article, once there is one.
+	template map[string]bool
 }
 
 // Judge gives a verdict for each view and the conclusions for each mirror. It is a pure function of c.
@@ -83,8 +84,15 @@ func Judge(c Case) Judgement {
 		j.rules = DefaultRules().Add(j.rules)
 	}
 	ref := j.reference()
+	var lines map[string]bool
+	if ref != nil {
+		lines = templateLines(ref.doc)
+	}
 	out := Judgement{Verdicts: make([]survey.Verdict, len(c.Views))}
 	for i := range c.Views {
+		if j.template = lines; ref != nil && ref.view == i {
+			j.template = nil
+		}
 		out.Verdicts[i] = j.view(i, ref)
 	}
 	if ref != nil {
@@ -386,7 +394,6 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		hints.url = o.URL
 	}
 	hints.cutBody = o.Body != nil && o.Body.Truncated || o.Outcome == survey.BodyTruncatedTransport || o.Outcome == survey.BodyTruncatedLimit || o.Outcome == survey.DecodedLimit
-	hints.other = sync.OnceValue(func() bool { return otherTemplate(r, d) })
 	t := compareText(r, d, hints)
 	if t.scored && (len(d.tokens) > 0 || t.viaVisible) {
 		ver.Scores = survey.Scores{CRef: survey.Ptr(t.cRef), CCand: survey.Ptr(t.cCand)}
@@ -395,12 +402,12 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.PageClass = survey.ClassUnknown
 		return false
 	}
-	meta := metaChanges(r, d, hints.other)
+	meta := metaChanges(r, d, t.other)
 	edited := len(t.changes) > 0
 	ver.Changes = append(append([]survey.Change{}, t.changes...), meta...)
 	var beside []survey.Change
 	if !t.truncated && !t.viaVisible && !edited {
-		beside = outside(r, d, v.Second, hints.other)
+		beside = outside(r, d, v.Second, t.other)
 		ver.Changes = append(ver.Changes, beside...)
 	}
 	switch {
@@ -443,7 +450,7 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.Confidence = survey.Low
 		ver.Reasons = append(ver.Reasons, "An edited line stands outside what was taken for the article's text.")
 	}
-	if ver.Verdict == survey.Altered && (!edited || edgesOnly(t.changes)) && hints.other() {
+	if ver.Verdict == survey.Altered && (!edited || edgesOnly(t.changes)) && t.other() {
 		ver.Confidence = survey.Low
 		ver.Reasons = append(ver.Reasons, "The page has another layout than the reference's, so what differs may lie in how it was read.")
 	}
@@ -550,7 +557,7 @@ func (j *judge) notTheArticle(v *View, d *document, ref *reference, ver *survey.
 	say := func(format string, args ...any) { ver.Reasons = append(ver.Reasons, fmt.Sprintf(format, args...)) }
 
 	// A page that is a heavily edited article, or a translation of it, is judged by its text before its class.
-	if ref != nil && status < 400 && ver.Scores.CRef != nil && *ver.Scores.CRef >= relatedRef && d.ownWords() >= sameWorkWords {
+	if ref != nil && status < 400 && ver.Scores.CRef != nil && *ver.Scores.CRef >= relatedRef && d.ownWords() >= sameWorkWords && ownShare(ref.doc, d) >= relatedRef {
 		ver.PageClass, ver.Confidence = survey.ClassArticle, survey.Low
 		if identity && language(refPage.Lang) == language(v.Page.Lang) && throughout(ref.doc, d) {
 			ver.Verdict, ver.Kind = survey.Altered, survey.Ptr("heavy")
@@ -646,6 +653,30 @@ func (j *judge) notTheArticle(v *View, d *document, ref *reference, ver *survey.
 		ver.Confidence = survey.Medium
 		say("It names itself as the article, though.")
 	}
+}
+
+// ownShare is the share of the reference's wording that stands in the page, without what the two sites show at any address: a
+// publisher's notes on itself make no two articles related.
+func ownShare(r, d *document) float64 {
+	common := map[uint64]struct{}{}
+	for _, side := range [][]*document{r.decoys, d.decoys} {
+		for _, t := range side {
+			for h := range t.visibleShingles() {
+				common[h] = struct{}{}
+			}
+		}
+	}
+	have, all, hit := d.shingleSet(), 0, 0
+	for h := range r.shingleSet() {
+		if in64(common, h) {
+			continue
+		}
+		all++
+		if in64(have, h) {
+			hit++
+		}
+	}
+	return float64(hit) / float64(max(1, all))
 }
 
 // throughout reports whether what is left of a reference's wording comes from more than one part of it: an edited article keeps

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mirrorwatch/crawler/content"
 	"mirrorwatch/crawler/survey"
 )
 
@@ -81,7 +82,7 @@ func TestFalsePositiveList(t *testing.T) {
 	}
 	rules := DefaultRules().Add(list)
 	// Each row's own text, where it is plain, inside a page: the verdict is as without the list.
-	n := 0
+	n, named := 0, 0
 	for i := range list.lists[0].prints {
 		p := &list.lists[0].prints[i]
 		if p.scope != scopeFP {
@@ -97,12 +98,37 @@ func TestFalsePositiveList(t *testing.T) {
 			without := judgeCase(c).Verdicts[1]
 			c.Rules = rules
 			with := judgeCase(c).Verdicts[1]
+			if slices.ContainsFunc(with.Matched, func(m survey.Match) bool { return m.Rule == p.id }) {
+				named++
+			}
 			if with.Verdict != without.Verdict || with.PageClass != without.PageClass || with.State != without.State {
 				t.Errorf("%s changes %s/%s to %s/%s", p.id, without.Verdict, without.PageClass, with.Verdict, with.PageClass)
 			}
 		}
 	}
-	t.Logf("%d rows, %d plain", len(list.lists[0].prints), n)
+	// Rows that are patterns: real articles, where most of them are found somewhere, in another article's place.
+	hits := 0
+	for k, rp := range realPages(t) {
+		if k%15 != 0 {
+			continue
+		}
+		pg := view("www.presstv.co.uk", survey.Alternate, content.Read(rp.utf8, content.Options{URL: rp.url, ContentType: "text/html"}), func(v *View) { v.Body = rp.utf8 })
+		c := Case{Views: []View{view("www.presstv.com", survey.Primary, healthy()), pg}}
+		without := judgeCase(c).Verdicts[1]
+		c.Rules = rules
+		with := judgeCase(c).Verdicts[1]
+		hits += len(with.Matched) - len(without.Matched)
+		if with.Verdict != without.Verdict || with.PageClass != without.PageClass || with.State != without.State {
+			t.Errorf("%s: %s/%s became %s/%s", rp.url, without.Verdict, without.PageClass, with.Verdict, with.PageClass)
+		}
+	}
+	if hits < 10 {
+		t.Errorf("only %d matches on real articles: that shows little", hits)
+	}
+	if n < 50 || named < n/2 {
+		t.Errorf("%d plain rows of %d were tried, and found on the page %d times: that shows little", n, len(list.lists[0].prints), named)
+	}
+	t.Logf("%d rows, %d plain, found %d times", len(list.lists[0].prints), n, named)
 }
 
 func TestOtherPeoplesLists(t *testing.T) {

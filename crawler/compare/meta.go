@@ -33,8 +33,9 @@ func metaChanges(r, c *document, other func() bool) []survey.Change {
 	if a, b := pictures(p), pictures(q); swapped(a, b) && !other() {
 		add(kindImage, missingFrom(a, b), missingFrom(b, a))
 	} else if a, b := pictureName(p.LeadImage), pictureName(q.LeadImage); a != "" && b != "" && a != b {
-		// Only when neither page shows the other's picture at all.
-		if !shown(q, a) && !shown(p, b) {
+		// The reference's page shows this picture nowhere. That the candidate shows the old one somewhere too, in a small size or among
+		// its teasers, does not excuse it.
+		if !shown(p, b) && (!shown(q, a) || !other()) {
 			add(kindImage, p.LeadImage, q.LeadImage)
 		}
 	}

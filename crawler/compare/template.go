@@ -4,19 +4,10 @@ package compare
 // of it, differs by nature, and says nothing about the article (classification.md 2.5 D: edge material counts only "inside the
 // body container").
 
-// otherTemplate reports whether two pages have little in common outside the article.
-func otherTemplate(r, c *document) bool {
-	outside := func(d *document) map[uint64]struct{} {
-		out := map[uint64]struct{}{}
-		main := d.shingleSet()
-		for h := range d.visibleShingles() {
-			if !in64(main, h) {
-				out[h] = struct{}{}
-			}
-		}
-		return out
-	}
-	a, b := outside(r), outside(c)
+// otherTemplate reports whether two pages have little in common outside the article. coreR and coreC say which blocks are the
+// article's, as core does; nil is all of them.
+func otherTemplate(r, c *document, coreR, coreC []bool) bool {
+	a, b := r.around(coreR), c.around(coreC)
 	if len(a) < 20 && len(b) < 20 {
 		return false
 	}
@@ -27,6 +18,45 @@ func otherTemplate(r, c *document) bool {
 		}
 	}
 	return 2*float64(both) < 0.4*float64(len(a)+len(b))
+}
+
+// around returns the shingles of what a page shows outside its article.
+func (d *document) around(core []bool) map[uint64]struct{} {
+	main := d.shingleSet()
+	if core != nil {
+		main = map[uint64]struct{}{}
+		for from := 0; from < len(d.blocks); from++ {
+			to := from
+			for to < len(d.blocks) && core[to] {
+				to++
+			}
+			if to > from && d.blocks[from].first < d.blocks[to-1].last {
+				for h := range shinglesOf(d.tokens[d.sents[d.blocks[from].first].from:d.sents[d.blocks[to-1].last-1].to]) {
+					main[h] = struct{}{}
+				}
+			}
+			from = to
+		}
+	}
+	out := map[uint64]struct{}{}
+	for h := range d.visibleShingles() {
+		if !in64(main, h) {
+			out[h] = struct{}{}
+		}
+	}
+	return out
+}
+
+// cores finds the article's blocks on both sides, and whether the pages' layouts differ, when first asked for.
+func (m *comparison) cores() {
+	if m.looked {
+		return
+	}
+	m.looked = true
+	if !m.out.viaVisible {
+		m.coreR, m.coreC = core(m.r, m.al.ref), core(m.c, m.al.cand)
+	}
+	m.other = otherTemplate(m.r, m.c, m.coreR, m.coreC)
 }
 
 // core marks the blocks within the smallest element that holds nine tenths of a page's matched words. nil when the text came
@@ -76,16 +106,14 @@ func core(d *document, match []int) []bool {
 }
 
 // apart reports whether a sentence stands outside the element that holds the article, on a page of another layout.
-func (m *comparison) apart(d *document, match []int, i int) bool {
-	if m.out.viaVisible || !m.hints.otherLayout() {
+func (m *comparison) apart(d *document, i int) bool {
+	if m.out.viaVisible {
 		return false
 	}
-	in := &m.coreR
+	m.cores()
+	in := m.coreR
 	if d == m.c {
-		in = &m.coreC
+		in = m.coreC
 	}
-	if *in == nil {
-		*in = core(d, match)
-	}
-	return *in != nil && !(*in)[d.sents[i].block]
+	return m.other && in != nil && !in[d.sents[i].block]
 }

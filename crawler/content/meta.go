@@ -38,7 +38,9 @@ func (p *Page) readMeta(w *walker, base string, opt Options) {
 		return ""
 	}
 	p.Canonical = firstCanonical(w.metas, base)
-	p.OGURL, _ = markup.Resolve(base, first("og:url"))
+	if u := first("og:url"); u != "" { // an empty reference is the page itself, which says nothing
+		p.OGURL, _ = markup.Resolve(base, u)
+	}
 	p.SiteTitle = first("og:site_name", "application-name", "apple-mobile-web-app-title")
 	p.Generator = first("generator")
 	p.NoIndex = strings.Contains(strings.ToLower(first("robots")), "noindex")
