@@ -39,11 +39,50 @@ func mapURL(article string, m survey.Mirror, rules []PathRule) (string, error) {
 }
 
 func hostOf(rawURL string) survey.Host {
+	if h := plainHost(rawURL); h != "" {
+		return survey.Host(h)
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return ""
 	}
 	return survey.MirrorName(u)
+}
+
+// plainHost returns the host of an http or https URL that no parser would change: lower-case letters, digits, dots and hyphens, at
+// most a port that is not the scheme's own. Anything else is "".
+func plainHost(rawURL string) string {
+	rest, own := strings.TrimPrefix(rawURL, schemePlain), "80"
+	if len(rest) == len(rawURL) {
+		if rest, own = strings.TrimPrefix(rawURL, schemeSecure), "443"; len(rest) == len(rawURL) {
+			return ""
+		}
+	}
+	i, port := 0, -1
+	for ; i < len(rest); i++ {
+		switch c := rest[i]; {
+		case c >= 'a' && c <= 'z' && port < 0, c >= '0' && c <= '9', (c == '.' || c == '-') && port < 0:
+			continue
+		case c == ':' && port < 0:
+			port = i
+			continue
+		case c == '/', c == '?', c == '#':
+		default:
+			return ""
+		}
+		break
+	}
+	name := rest[:i]
+	if port >= 0 {
+		name = rest[:port]
+		if p := rest[port+1 : i]; p == "" || p == own {
+			return ""
+		}
+	}
+	if name == "" || name[len(name)-1] == '.' {
+		return ""
+	}
+	return rest[:i]
 }
 
 // maxMappings is how many further addresses of an article are tried on a mirror that does not know the plain one.

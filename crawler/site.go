@@ -555,6 +555,9 @@ func (c *siteCrawl) note(t target, m survey.Host, address string, a *linkAnswer)
 	if a.status != 0 {
 		res.Status = survey.Ptr(a.status)
 	}
+	if a.challenge {
+		res.Outcome = survey.Outcome(survey.ClassChallenge)
+	}
 	res.State = ruled(c.sp.LinkRules, a.status, res.State, t.url, address)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -903,6 +906,12 @@ func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte) {
 	if !named {
 		return
 	}
+	base, own := address, true
+	if b := markup.Base(body); b != "" {
+		if u, ok := markup.Resolve(address, b); ok {
+			base, own = u, hostOf(u) == m.Host
+		}
+	}
 	primary := c.sp.Site.Primary().Host
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -911,7 +920,10 @@ func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte) {
 		if !pl.Kind.Link() && !pl.Kind.Requisite() {
 			return true
 		}
-		u, ok := markup.Resolve(address, pl.URL)
+		if own && !strings.ContainsAny(pl.URL, ":\\") && !strings.HasPrefix(pl.URL, "//") {
+			return true // a path leads nowhere else
+		}
+		u, ok := markup.Resolve(base, pl.URL)
 		if !ok {
 			return true
 		}
