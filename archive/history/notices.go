@@ -196,34 +196,58 @@ func (db *DB) notices(ctx context.Context, where string, args ...any) ([]Notice,
 	return all, err
 }
 
-// ClaimNotice writes the intent to send and commits it, to disk: only after it returned true may the message go out. It
-// is false when the notice was sent or claimed already.
-func (db *DB) ClaimNotice(ctx context.Context, id string, now time.Time) (mine bool, err error) {
-	err = db.tx(ctx, "claiming notice "+id, func(t *tx) error {
-		n, err := t.exec(ctx, `UPDATE notices SET state = 'sending', started = $2, tries = tries + 1, error = '' WHERE id = $1 AND state IN ('pending', 'failed')`, id, micros(now))
-		mine = n == 1
-		return err
+// ClaimNotice is ClaimNotices for one.
+func (db *DB) ClaimNotice(ctx context.Context, id string, now time.Time) (bool, error) {
+	mine, err := db.ClaimNotices(ctx, []string{id}, now)
+	return mine[id], err
+}
+
+// ClaimNotices writes the intent to send and commits it, to disk: only what it returned may go out. Notices that were sent
+// or claimed already are left out.
+func (db *DB) ClaimNotices(ctx context.Context, ids []string, now time.Time) (map[string]bool, error) {
+	mine := map[string]bool{}
+	err := db.tx(ctx, fmt.Sprintf("claiming %d notices", len(ids)), func(t *tx) error {
+		for _, id := range ids {
+			n, err := t.exec(ctx, `UPDATE notices SET state = 'sending', started = $2, tries = tries + 1, error = '' WHERE id = $1 AND state IN ('pending', 'failed')`, id, micros(now))
+			if err != nil {
+				return err
+			}
+			if n == 1 {
+				mine[id] = true
+			}
+		}
+		return nil
 	})
-	if err != nil || !mine {
-		return false, err
+	if err != nil || len(mine) == 0 {
+		return nil, err
 	}
 	// With synchronous=normal a commit may still be in memory when the power fails; a checkpoint puts it on the disk.
 	if _, err := db.sql.ExecContext(ctx, `PRAGMA wal_checkpoint(FULL)`); err != nil {
-		return false, fmt.Errorf("claiming notice %s: %w", id, err)
+		return nil, fmt.Errorf("claiming %d notices: %w", len(mine), err)
 	}
-	return true, nil
+	return mine, nil
 }
 
-// FinishNotice writes down how sending ended. state is sent, failed (to be tried again) or unknown; problem is shown to the
-// user and must hold no secret. due is when a failed one may be tried again at the earliest.
+// FinishNotice is FinishNotices for one.
 func (db *DB) FinishNotice(ctx context.Context, id string, now time.Time, state NoticeState, problem string, due time.Time) error {
-	return db.tx(ctx, "finishing notice "+id, func(t *tx) error {
-		n, err := t.exec(ctx, `UPDATE notices SET state = $2, finished = $3, error = $4, due = $5 WHERE id = $1 AND state = 'sending'`,
-			id, string(state), micros(now), problem, dueMicros(due))
-		if err == nil && n != 1 {
-			err = errors.New("it was not being sent")
+	return db.FinishNotices(ctx, map[string]bool{id: true}, now, state, problem, due)
+}
+
+// FinishNotices writes down how sending ended. state is sent, failed (to be tried again) or unknown; problem is shown to the
+// user and must hold no secret. due is when failed ones may be tried again at the earliest.
+func (db *DB) FinishNotices(ctx context.Context, ids map[string]bool, now time.Time, state NoticeState, problem string, due time.Time) error {
+	return db.tx(ctx, fmt.Sprintf("finishing %d notices", len(ids)), func(t *tx) error {
+		for id := range ids {
+			n, err := t.exec(ctx, `UPDATE notices SET state = $2, finished = $3, error = $4, due = $5 WHERE id = $1 AND state = 'sending'`,
+				id, string(state), micros(now), problem, dueMicros(due))
+			if err == nil && n != 1 {
+				err = fmt.Errorf("notice %s was not being sent", id)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 }
 

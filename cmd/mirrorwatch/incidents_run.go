@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,10 +17,8 @@ import (
 )
 
 const (
-	maxTries   = 24              // of one notice, one a run
-	tellFor    = 2 * time.Minute // all deliveries of a run together
-	detailDays = 3               // days for which findings keep their documents in history; the archive has them for good
-	maxRawRows = 2_000_000       // observations kept one by one, whatever their age
+	detailDays = 3         // days for which findings keep their documents in history; the archive has them for good
+	maxRawRows = 2_000_000 // observations kept one by one, whatever their age
 )
 
 // bookkeeper carries incidents over a run and tells of them. It is the same in a live run and in the simulated year.
@@ -41,25 +38,6 @@ func (b *bookkeeper) at(stage string) {
 	if b.kill != nil {
 		b.kill(stage)
 	}
-}
-
-// channels are those of the file, the contacts of its mirrors included.
-func channels(f *sites.File) []notify.Channel {
-	if f == nil {
-		return nil
-	}
-	var list []notify.Channel
-	for _, n := range f.Notify {
-		list = append(list, notify.Channel{URL: n.URL.Reveal(), Exec: n.Exec, On: n.On, Sites: n.Sites})
-	}
-	for _, s := range f.Sites {
-		for _, m := range s.Survey(sites.Settings{}).Mirrors {
-			for _, c := range s.Contacts[m.Host] {
-				list = append(list, notify.Channel{URL: c.Reveal(), Mirror: m.Host, Site: s.Name, From: f.Contact})
-			}
-		}
-	}
-	return notify.Names(list)
 }
 
 // scope says what the sites file names, for what was removed from it.
@@ -157,74 +135,6 @@ func (b *bookkeeper) notices(run survey.RunID, events []survey.IncidentEvent) ([
 		}
 	}
 	return all, nil
-}
-
-// deliver sends what is due: what this run has to say, and what earlier ones could not. The intent is on disk before a
-// message goes out, so that a process that dies in between leaves a delivery that is unknown, and not one that is made
-// twice. Failures are kept for the next run and are no error of this one.
-func (b *bookkeeper) deliver(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tellFor)
-	defer cancel()
-	if n, err := b.history.AbandonNotices(ctx, b.now()); err != nil {
-		return err
-	} else if n > 0 {
-		b.warn(fmt.Sprintf("delivery unknown of %d notices: the process ended while they were sent; `mirrorwatch incidents` shows them", n))
-	}
-	due, err := b.history.DueNotices(ctx, b.now(), maxTries)
-	if err != nil {
-		return err
-	}
-	failures := map[string]int{}
-	for _, n := range due {
-		c, ok := b.channel(n.Target)
-		if !ok {
-			if err := b.history.DropNotice(ctx, n.ID, b.now(), "the sites file names this channel no more"); err != nil {
-				return err
-			}
-			continue
-		}
-		if failures[n.Target] >= 2 || ctx.Err() != nil {
-			continue // it stays due
-		}
-		var events []survey.IncidentEvent
-		if err := json.Unmarshal(n.Doc, &events); err != nil {
-			return fmt.Errorf("reading notice %s: %w", n.ID, err)
-		}
-		b.at("claim")
-		mine, err := b.history.ClaimNotice(ctx, n.ID, b.now())
-		if err != nil {
-			return err
-		}
-		if !mine {
-			continue
-		}
-		b.at("send")
-		err = b.send(ctx, c, events)
-		b.at("sent")
-		state, problem := history.NoticeSent, ""
-		if err != nil {
-			state, problem = history.NoticeFailed, err.Error()
-			var se *notify.SendError
-			if errors.As(err, &se) && se.Unknown {
-				state, problem = history.NoticeUnknown, "delivery unknown: "+problem
-			}
-			failures[n.Target]++
-			b.warn(fmt.Sprintf("notice to %s: %s", n.Target, problem))
-		}
-		if err := b.history.FinishNotice(context.WithoutCancel(ctx), n.ID, b.now(), state, problem, time.Time{}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *bookkeeper) channel(name string) (notify.Channel, bool) {
-	for _, c := range b.channels {
-		if c.Name == name {
-			return c, true
-		}
-	}
-	return notify.Channel{}, false
 }
 
 // prune takes old rows out of the history, once a day.

@@ -148,6 +148,97 @@ func TestFailedNoticesAreRetried(t *testing.T) {
 	}
 }
 
+// TestHeldNoticesGoOutAsOne holds three runs' events back, kills the process while the message goes out, or lets the channel
+// fail first: one message says it all, once.
+func TestHeldNoticesGoOutAsOne(t *testing.T) {
+	for _, c := range []struct {
+		name, kill string
+		fail       bool
+		messages   int
+		state      history.NoticeState
+	}{{"sent", "", false, 1, history.NoticeSent}, {"fails first", "", true, 2, history.NoticeSent}, {"killed before the claim", "claim", false, 1, history.NoticeSent},
+		{"killed while it is sent", "send", false, 0, history.NoticeUnknown}} {
+		t.Run(c.name, func(t *testing.T) {
+			h, err := history.Open(filepath.Join(t.TempDir(), "history.db"), history.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = h.Close() }()
+			begin := time.Date(2026, 1, 1, 22, 17, 0, 0, time.UTC)
+			morning := time.Date(2026, 1, 2, 7, 0, 0, 0, time.UTC)
+			now, killed, fail := begin, false, c.fail
+			var messages [][]survey.IncidentEvent
+			b := &bookkeeper{history: h, rules: sites.Incidents{DownAfter: 1, UpAfter: 1, Remind: time.Hour}, now: func() time.Time { return now }, warn: func(string) {},
+				channels: notify.Names([]notify.Channel{{URL: "logger://", Holds: func(_, now time.Time) bool { return now.Before(morning) }}, {URL: "logger://"}}),
+				send: func(_ context.Context, ch notify.Channel, events []survey.IncidentEvent) error {
+					if ch.Name == "logger" {
+						messages = append(messages, events)
+						if fail {
+							fail = false
+							return &notify.SendError{Problem: "refused"}
+						}
+					}
+					return nil
+				},
+				kill: func(stage string) {
+					if stage == c.kill && !killed && !now.Before(morning) {
+						killed = true
+						panic(errKilled)
+					}
+				}}
+			for n := range 12 {
+				now = begin.Add(time.Duration(n) * time.Hour)
+				doc := yearRun(n, now, &fault{mirror: 1, article: -1, from: 0, to: 3, how: 'd'})
+				if n > 3 {
+					doc = yearRun(n, now, &fault{mirror: 2, article: 5, from: 0, to: 99, how: 's'})
+				}
+				if err := h.BeginRun(t.Context(), doc.Run); err != nil {
+					t.Fatal(err)
+				}
+				func() {
+					defer func() {
+						if p := recover(); p != nil && p != error(errKilled) {
+							panic(p)
+						}
+					}()
+					if err := errors.Join(b.evaluate(t.Context(), &doc, scope{}), b.deliver(t.Context())); err != nil {
+						t.Fatal(err)
+					}
+				}()
+				if now.Before(morning) && len(messages) > 0 {
+					t.Fatalf("told at %s: %+v", now, messages)
+				}
+			}
+			// The last message that went out in the morning holds what began and ended in the night, and what lasts.
+			first := messages[:min(len(messages), c.messages)]
+			if len(first) != c.messages {
+				t.Fatalf("%d messages", len(messages))
+			}
+			for _, m := range first {
+				if len(m) != 2 || m[0].Kind != survey.Closed || m[0].Incident.Mirror != yearHost(1) || m[1].Kind != survey.Opened || m[1].Incident.Article != yearArticle(5) {
+					t.Errorf("%+v", m)
+				}
+			}
+			list, err := h.Notices(t.Context(), "", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held := 0
+			for _, n := range list {
+				if n.Target == "logger" && n.Created.Before(morning) {
+					held++
+					if n.State != c.state {
+						t.Errorf("%s: %s, want %s", n.Kind, n.State, c.state)
+					}
+				}
+			}
+			if held < 5 {
+				t.Errorf("%d notices were held", held)
+			}
+		})
+	}
+}
+
 // TestUnitsAreRight lets systemd read the units that init prints.
 func TestUnitsAreRight(t *testing.T) {
 	tool, err := exec.LookPath("systemd-analyze")

@@ -130,6 +130,23 @@ type Notice struct {
 	Exec  []string
 	On    []string
 	Sites []string
+	Quiet []Maintenance // windows in which nothing is sent; what is held goes out afterwards, together
+	// Digest is when all that happened since the last time is told in one message; the zero value: each run tells its own.
+	Digest Cron
+	Zone   *time.Location // of Digest
+}
+
+// Holds reports whether something that happened at created is not yet to be told at now: in quiet hours, or before the
+// digest that it belongs to.
+func (n Notice) Holds(created, now time.Time) bool {
+	if open(n.Quiet, now) {
+		return true
+	}
+	if n.Digest.IsZero() {
+		return false
+	}
+	at := n.Digest.Next(created.In(n.Zone))
+	return !at.IsZero() && now.Before(at)
 }
 
 // Incidents holds the rules of incidents.
@@ -144,8 +161,10 @@ type Incidents struct {
 var DefaultIncidents = Incidents{DownAfter: 3, UpAfter: 2, Remind: 24 * time.Hour}
 
 // InMaintenance reports whether t lies in one of the windows.
-func (in Incidents) InMaintenance(t time.Time) bool {
-	for _, m := range in.Maintenance {
+func (in Incidents) InMaintenance(t time.Time) bool { return open(in.Maintenance, t) }
+
+func open(windows []Maintenance, t time.Time) bool {
+	for _, m := range windows {
 		// The window that t lies in began at most For ago.
 		local := t.In(m.Zone)
 		begin := m.Cron.Next(local.Add(-m.For - time.Minute))
@@ -162,7 +181,8 @@ func (in Incidents) InMaintenance(t time.Time) bool {
 // DefaultRetention is kept when the file says nothing.
 var DefaultRetention = Retention{Epoch: "month", Raw: 90 * 24 * time.Hour, Hourly: 365 * 24 * time.Hour}
 
-// Maintenance is a window that is measured but neither counted nor told.
+// Maintenance is a window of time that comes again and again: of maintenance, which is measured but neither counted nor
+// told, or of quiet hours.
 type Maintenance struct {
 	Cron Cron
 	For  time.Duration
@@ -786,33 +806,80 @@ func (d *decoder) incidents(in *Incidents, n ast.Node) {
 		case "remind":
 			in.Remind, err = ParseDuration(d.value(k.value, k.key))
 		case "maintenance":
-			for _, m := range d.list(k.value) {
-				w := Maintenance{Zone: time.UTC}
-				for _, e := range d.entries(m, "maintenance") {
-					v := d.value(e.value, e.key)
-					switch e.key {
-					case "cron":
-						w.Cron, err = ParseCron(v)
-					case "for":
-						w.For, err = ParseDuration(v)
-					case "zone":
-						if w.Zone, err = time.LoadLocation(v); err != nil || v == "" || v == "Local" {
-							err = bad("like UTC or Europe/London", "%q is no time zone", v)
-						}
-					default:
-						d.unknown(e, "maintenance", "cron", "for", "zone")
-					}
-					d.check(e.value, err)
-				}
-				if w.Cron.IsZero() || w.For == 0 {
-					d.failAt(m, "maintenance needs cron and for", `{cron: "0 2 * * 0", for: 2h}`)
-				}
-				in.Maintenance = append(in.Maintenance, w)
-			}
+			in.Maintenance = d.windows(k.value, "maintenance", `{cron: "0 2 * * 0", for: 2h}`)
 		default:
 			d.unknown(k, "incidents", "down_after", "up_after", "remind", "maintenance")
 		}
 		d.check(k.value, err)
+	}
+}
+
+// windows reads a list of {cron, for, zone}.
+func (d *decoder) windows(n ast.Node, what, example string) []Maintenance {
+	var all []Maintenance
+	for _, m := range d.list(n) {
+		w := Maintenance{Zone: time.UTC}
+		for _, e := range d.entries(m, what) {
+			var err error
+			v := d.value(e.value, e.key)
+			switch e.key {
+			case "cron":
+				w.Cron, err = ParseCron(v)
+			case "for":
+				w.For, err = ParseDuration(v)
+			case "zone":
+				w.Zone, err = zone(v)
+			default:
+				d.unknown(e, what, "cron", "for", "zone")
+			}
+			d.check(e.value, err)
+		}
+		if w.Cron.IsZero() || w.For == 0 {
+			d.failAt(m, what+" needs cron and for", example)
+		}
+		if w.For > maxWindow {
+			d.failAt(m, what+" cannot last longer than a week", "for is how long each window is open, at most 7d")
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// maxWindow bounds a window, so that looking for the one that is open looks at few.
+const maxWindow = 7 * 24 * time.Hour
+
+func zone(v string) (*time.Location, error) {
+	z, err := time.LoadLocation(v)
+	if err != nil || v == "" || v == "Local" {
+		return nil, bad("like UTC or Europe/London", "%q is no time zone", v)
+	}
+	return z, nil
+}
+
+// digest reads when a channel gets its digest: a schedule in UTC, or {cron, zone}.
+func (d *decoder) digest(o *Notice, n ast.Node) {
+	var err error
+	o.Zone = time.UTC
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		for _, e := range d.entries(n, "digest") {
+			v := d.value(e.value, e.key)
+			switch e.key {
+			case "cron":
+				o.Digest, err = ParseCron(v)
+			case "zone":
+				o.Zone, err = zone(v)
+			default:
+				d.unknown(e, "digest", "cron", "zone")
+			}
+			d.check(e.value, err)
+		}
+		if o.Digest.IsZero() {
+			d.failAt(n, "digest needs cron", `{cron: "0 8 * * *", zone: Europe/London}`)
+		}
+	default:
+		o.Digest, err = ParseCron(d.value(n, "digest"))
+		d.check(n, err)
 	}
 }
 
@@ -840,8 +907,11 @@ func (d *decoder) retention(r *Retention, n ast.Node) {
 	}
 }
 
+var noticeKeys = []string{"url", "exec", "on", "sites", "quiet", "digest"}
+
 func (d *decoder) notice(f *File, n ast.Node) {
 	var o Notice
+	var digest ast.Node
 	for _, k := range d.entries(n, "a notice") {
 		switch k.key {
 		case "url":
@@ -862,9 +932,19 @@ func (d *decoder) notice(f *File, n ast.Node) {
 				d.check(a, oneOf(v, f.SiteNames()...))
 				o.Sites = append(o.Sites, v)
 			}
+		case "quiet":
+			o.Quiet = d.windows(k.value, "quiet", `{cron: "0 22 * * *", for: 9h, zone: Europe/London}`)
+		case "digest":
+			if !null(k.value) {
+				d.digest(&o, k.value)
+				digest = k.node
+			}
 		default:
-			d.unknown(k, "a notice", "url", "exec", "on", "sites")
+			d.unknown(k, "a notice", noticeKeys...)
 		}
+	}
+	if digest != nil && len(o.Exec) > 0 {
+		d.failAt(digest, "a program gets each incident by itself, and no digest", "take digest out; quiet holds programs back too")
 	}
 	if o.URL.IsZero() == (len(o.Exec) == 0) {
 		d.failAt(n, "a notice needs either url or exec", `{url: "${NOTIFY_URL}", on: [down, up]}`)
@@ -998,6 +1078,87 @@ func (f *File) Describe(w io.Writer, over Overrides) error {
 				fmt.Fprintf(w, "  %s: %s (%s)\n", k, clean(v), set.From[k])
 			}
 		}
+		for _, m := range st.Survey(set).Mirrors {
+			if n := len(st.Contacts[m.Host]); n > 0 {
+				fmt.Fprintf(w, "  contact of %s: %s\n", clean(string(m.Host)), join(st.Contacts[m.Host], Secret.scheme))
+			}
+		}
 	}
+	f.describeRest(w)
 	return nil
+}
+
+// describeRest prints what belongs to the whole file.
+func (f *File) describeRest(w io.Writer) {
+	in, line := f.Incidents, func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	down := fmt.Sprintf("after %d bad runs", in.DownAfter)
+	if in.DownFor > 0 {
+		down = "after " + FormatDuration(in.DownFor) + " of bad runs"
+	}
+	remind := "never"
+	if in.Remind > 0 {
+		remind = "every " + FormatDuration(in.Remind)
+	}
+	line("incidents: down %s, up after %d good ones, reminder %s", down, in.UpAfter, remind)
+	for _, m := range in.Maintenance {
+		line("  maintenance: %s", m)
+	}
+	if len(f.Notify) == 0 {
+		line("notify: nobody")
+	}
+	for _, n := range f.Notify {
+		to := n.URL.scheme()
+		if len(n.Exec) > 0 {
+			to = "exec " + strconv.Quote(clean(n.Exec[0]))
+		}
+		on := "everything"
+		if len(n.On) > 0 {
+			on = strings.Join(n.On, ", ")
+		}
+		if len(n.Sites) > 0 {
+			on += " of " + strings.Join(n.Sites, ", ")
+		}
+		line("notify: %s on %s", to, on)
+		for _, q := range n.Quiet {
+			line("  quiet: %s", q)
+		}
+		if !n.Digest.IsZero() {
+			line("  digest: %s %s", n.Digest, n.Zone)
+		}
+	}
+	if !f.Heartbeat.IsZero() {
+		line("heartbeat: %s", f.Heartbeat.scheme())
+	}
+	r := f.Retention
+	line("retention: epoch %s, raw %s, hourly %s, warc %s, warc_bytes %s, free_space %s", r.Epoch, forEver(r.Raw), forEver(r.Hourly), forEver(r.WARC), unbounded(r.WARCBytes), unbounded(r.FreeDisk))
+	if !f.Schedule.IsZero() {
+		line("schedule: %s", f.Schedule)
+	}
+}
+
+func (m Maintenance) String() string {
+	return fmt.Sprintf("%s for %s, %s", m.Cron, FormatDuration(m.For), m.Zone)
+}
+
+// scheme is all that may be shown of a URL that may hold a secret anywhere.
+func (s Secret) scheme() string {
+	scheme, _, _ := strings.Cut(s.value, ":")
+	if strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz+") != "" || len(scheme) > 20 {
+		return "***"
+	}
+	return scheme + ":***"
+}
+
+func forEver(d time.Duration) string {
+	if d == 0 {
+		return "for ever"
+	}
+	return FormatDuration(d)
+}
+
+func unbounded(n int64) string {
+	if n == 0 {
+		return "none"
+	}
+	return FormatSize(n)
 }

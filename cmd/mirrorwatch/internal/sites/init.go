@@ -93,6 +93,8 @@ func Init(o InitOptions) []byte {
 	line("# Whom to tell: addresses of shoutrrr services (mail, chat, webhooks), or programs. `mirrorwatch notify --test` tries them.")
 	line("#notify:")
 	line(`#  - {url: "${NOTIFY_URL}", on: [down, degraded, up]}`)
+	line(`#  - {url: "${MAIL_URL}", digest: {cron: "0 8 * * *", zone: Europe/London}}      # one message a day, when there is something`)
+	line(`#  - {url: "${CHAT_URL}", quiet: [{cron: "0 22 * * *", for: 9h, zone: UTC}]}     # held back by night, told as one in the morning`)
 	line("#  - {exec: [/usr/local/bin/page-me], on: [down]}      # the incident as JSON on stdin")
 	line(`#heartbeat: "${HEARTBEAT_URL}"    # fetched after each run that is not void, so that a dead cron is noticed elsewhere`)
 	line("")

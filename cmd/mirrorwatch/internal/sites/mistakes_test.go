@@ -328,6 +328,59 @@ func TestMaintenanceWindows(t *testing.T) {
 	}
 }
 
+// TestQuietHoursAndDigest asks when a channel holds back what happened.
+func TestQuietHoursAndDigest(t *testing.T) {
+	f, err := Parse("m.yaml", []byte(`sites: {s: {primary: "https://a.example", articles: [/a]}}
+notify:
+  - {url: "logger://", quiet: [{cron: "0 22 * * *", for: 9h, zone: Europe/London}]}
+  - {url: "logger://", digest: {cron: "0 8 * * *", zone: Europe/London}, quiet: [{cron: "0 0 * * sat", for: 2d}]}
+  - {url: "logger://", digest: "0 8 * * *"}
+  - {url: "logger://"}
+`), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		channel      int
+		created, now string
+		held         bool
+	}{
+		{0, "2026-07-01 20:59", "2026-07-01 20:59", false}, // 21:59 in London
+		{0, "2026-07-01 21:00", "2026-07-01 21:00", true},
+		{0, "2026-07-01 21:00", "2026-07-02 05:59", true},
+		{0, "2026-07-01 21:00", "2026-07-02 06:00", false},
+		{0, "2026-07-01 12:00", "2026-07-01 22:00", true}, // failed by day, tried again by night
+		{1, "2026-07-01 06:59", "2026-07-01 06:59", true}, // a Wednesday; the digest comes at 07:00 UTC
+		{1, "2026-07-01 06:59", "2026-07-01 07:00", false},
+		{1, "2026-07-01 07:00", "2026-07-01 07:00", true}, // happened with the digest: in the next one
+		{1, "2026-07-01 07:00", "2026-07-02 07:17", false},
+		{1, "2026-07-03 12:00", "2026-07-04 07:00", true}, // Saturday
+		{1, "2026-07-03 12:00", "2026-07-06 00:00", false},
+		{2, "2026-07-01 07:59", "2026-07-01 07:59", true},
+		{2, "2026-07-01 07:59", "2026-07-01 08:00", false},
+		{3, "2026-07-01 03:00", "2026-07-01 03:00", false},
+	} {
+		var at [2]time.Time
+		for i, s := range []string{c.created, c.now} {
+			if at[i], err = time.Parse("2006-01-02 15:04", s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := f.Notify[c.channel].Holds(at[0], at[1]); got != c.held {
+			t.Errorf("channel %d, created %s, at %s: held %t", c.channel, c.created, c.now, got)
+		}
+	}
+	var b strings.Builder
+	if err := f.Describe(&b, Overrides{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"quiet: 0 22 * * * for 9h, Europe/London", "digest: 0 8 * * * Europe/London", "notify: logger:*** on everything", "incidents: down after 3 bad runs, up after 2 good ones, reminder every 24h"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
 func FuzzValues(f *testing.F) {
 	for _, s := range []string{"20s", "64MB", "17 * * * *", "https://x.example/", "a:1:b:2", "tls://n@1.2.3.4", "h: N: v", "10.0.0.0/8", "socks5://h:1", "eth0"} {
 		f.Add(s)

@@ -66,7 +66,8 @@ func Schema() []byte {
 	site["paths"] = listOf(closed(object{"from": text, "to": text, "mirror": text}, "from", "to"))
 	site["rules"] = listOf(object{"anyOf": []object{{"type": "string"}, closed(object{"match": text, "status": object{"type": "object"}}, "match", "status")}})
 	window := closed(object{"cron": text, "for": text, "zone": text}, "cron", "for")
-	notice := closed(object{"url": text, "exec": listOf(text), "on": listOf(words("down", "degraded", "up", "unknown")), "sites": listOf(text)})
+	notice := closed(object{"url": text, "exec": listOf(text), "on": listOf(words("down", "degraded", "up", "unknown")), "sites": listOf(text),
+		"quiet": listOf(window), "digest": object{"anyOf": []object{{"type": []string{"string", "null"}}, closed(object{"cron": text, "zone": text}, "cron")}}})
 	doc := closed(object{
 		"data": text, "contact": object{"type": []string{"string", "null"}}, "operator": object{"type": []string{"string", "null"}},
 		"canaries": listOf(text), "defaults": closed(defaults),
