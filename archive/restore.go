@@ -395,7 +395,7 @@ func (r *restorer) treeFile(ctx context.Context, root *os.Root, p *planned, page
 		if err != nil {
 			return err
 		}
-		b = r.rewrite(b, p, res, mediaType, r.treeLink(p.file), "")
+		b = r.rewrite(ctx, b, p, res, mediaType, r.treeLink(p.file), "")
 		m, err := out.Write(b)
 		n = int64(m)
 		if err != nil {
@@ -486,11 +486,15 @@ func (r *restorer) read(p *planned, res *Resource, limit int64) ([]byte, error) 
 
 // rewrite points the links of a page or style sheet elsewhere. Pages in UTF-16 become UTF-8: the scanner reads
 // ASCII-compatible charsets.
-func (r *restorer) rewrite(b []byte, p *planned, res *Resource, mediaType string, link linker, policy string) []byte {
+func (r *restorer) rewrite(ctx context.Context, b []byte, p *planned, res *Resource, mediaType string, link linker, policy string) []byte {
 	if mediaType == "text/css" {
 		return rewriteCSS(b, p.base(), link)
 	}
-	opt := rewriteOptions{scripts: r.opt.Scripts, policy: policy}
+	opt := rewriteOptions{scripts: r.opt.Scripts, policy: policy, single: r.opt.As == AsHTML}
+	if !r.opt.Scripts {
+		files := svgFiles{r: r, ctx: ctx, link: link}
+		opt.symbol = files.take
+	}
 	name, how := message.Charset(res.Head.Get("Content-Type"), b)
 	low := strings.ToLower(name)
 	switch {
@@ -503,6 +507,55 @@ func (r *restorer) rewrite(b []byte, p *planned, res *Resource, mediaType string
 	}
 	opt.comment = "Saved by mirrorwatch from " + fieldText(p.capture.URL) + ", captured " + p.capture.Date.UTC().Format(time.RFC3339)
 	return rewriteHTML(b, p.base(), link, opt)
+}
+
+// svgFiles takes symbols out of saved SVG files for one page.
+type svgFiles struct {
+	r     *restorer
+	ctx   context.Context
+	link  linker
+	files map[string][]byte
+	n     int
+}
+
+const (
+	maxSVG      = 1 << 20
+	maxSVGFiles = 4
+)
+
+func (s *svgFiles) take(abs, id string) ([]byte, string) {
+	src, ok := s.files[abs]
+	if !ok {
+		if len(s.files) >= maxSVGFiles || s.r.plan[abs] == nil {
+			return nil, ""
+		}
+		src = s.read(s.r.plan[abs])
+		if s.files == nil {
+			s.files = map[string][]byte{}
+		}
+		s.files[abs] = src
+	}
+	element := markup.Symbol(src, id)
+	if element == nil {
+		return nil, ""
+	}
+	s.n++
+	name := fmt.Sprint("archive-symbol-", s.n)
+	// What would run in it goes, as it does in the page.
+	return rewriteHTML(markup.WithID(element, name), abs, s.link, rewriteOptions{}), name
+}
+
+func (s *svgFiles) read(p *planned) []byte {
+	res, err := s.r.a.Open(s.ctx, p.capture)
+	if err != nil {
+		return nil
+	}
+	defer res.Payload.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Decoded(maxSVG+1), maxSVG+1))
+	if err != nil && !errors.Is(err, message.ErrDecodedLimit) || len(b) > maxSVG {
+		return nil
+	}
+	return b
 }
 
 // base is the URL against which the resource's links resolve: the one that answered.
@@ -645,7 +698,7 @@ func (r *restorer) single(ctx context.Context, w io.Writer, page *planned) error
 		_, err := w.Write(b)
 		return err
 	}
-	_, err = w.Write(r.rewrite(b, page, res, page.capture.Type, in.link, policy))
+	_, err = w.Write(r.rewrite(ctx, b, page, res, page.capture.Type, in.link, policy))
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"html"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	xhtml "golang.org/x/net/html"
@@ -53,6 +54,11 @@ type rewriteOptions struct {
 	charset string // add a meta with this charset: only the header had it
 	comment string // put at the end
 	policy  string // a CSP put as meta
+	// single: of each srcset one candidate is kept, for browsers take the largest of those that they hold already.
+	single bool
+	// symbol returns the element of that id in a saved SVG file, and the id it has in what is returned; nil: symbols of
+	// other files stay where they are. A page opened from disk may not show them from there.
+	symbol func(abs, id string) (element []byte, newID string)
 }
 
 // rewriteHTML points the links of a page elsewhere and takes out what would run or reach out when it is opened from disk
@@ -66,8 +72,18 @@ func rewriteHTML(src []byte, pageURL string, link linker, opt rewriteOptions) []
 	}
 	edits := stripHTML(src, opt)
 	var still markup.Still
-	shownAt := -1
+	shownAt, body := -1, len(src)
+	var symbols symbolTable
 	markup.Scan(src, func(t *markup.Tag) bool {
+		if opt.single {
+			edits = append(edits, oneCandidate(t, base, link)...)
+		}
+		if t.Is("use") && opt.symbol != nil {
+			edits = append(edits, symbols.use(t, base, opt.symbol)...)
+		}
+		if t.Is("body") && body == len(src) {
+			body = t.End
+		}
 		if !opt.scripts {
 			still.Tag(t, func(start, end int, text string) { edits = append(edits, edit{start, end, text}) })
 			if t.Is("head") && shownAt < 0 {
@@ -87,7 +103,94 @@ func rewriteHTML(src []byte, pageURL string, link linker, opt rewriteOptions) []
 	if still.Flicker && shownAt >= 0 {
 		edits = append(edits, edit{shownAt, shownAt, markup.Shown}) // behind the meta elements put there
 	}
+	if len(symbols.added) > 0 {
+		edits = append(edits, edit{body, body, `<svg style="position:absolute;width:0;height:0" aria-hidden="true">` + string(symbols.added) + `</svg>`})
+	}
 	return applyEdits(src, edits)
+}
+
+// Bounds of what is taken in from SVG files.
+const (
+	maxSymbols     = 64
+	maxSymbolBytes = 256 << 10
+)
+
+// symbolTable holds the symbols that a page takes in.
+type symbolTable struct {
+	added []byte
+	local map[string]string // by URL with fragment
+}
+
+func (s *symbolTable) use(t *markup.Tag, base string, symbol func(abs, id string) ([]byte, string)) []edit {
+	a, ok := t.Find("href")
+	if !ok {
+		if a, ok = t.Find("xlink:href"); !ok {
+			return nil
+		}
+	}
+	file, id, ok := strings.Cut(t.Value(a), "#")
+	if !ok || file == "" || id == "" {
+		return nil
+	}
+	abs, ok := markup.Resolve(base, file)
+	if !ok {
+		return nil
+	}
+	local, done := s.local[abs+"#"+id]
+	if !done && len(s.local) < maxSymbols {
+		element, newID := symbol(abs, id)
+		if element != nil && len(s.added)+len(element) <= maxSymbolBytes {
+			s.added, local = append(s.added, element...), newID
+		}
+		if s.local == nil {
+			s.local = map[string]string{}
+		}
+		s.local[abs+"#"+id] = local
+	}
+	if local == "" {
+		return nil
+	}
+	return []edit{{a.Start, a.End, "#" + local}}
+}
+
+// enough is the width in pixels that a picture of a single file needs not exceed.
+const enough = 1024
+
+// oneCandidate keeps of each srcset the candidate that fits best what most readers see: the narrowest of enough width, else
+// the widest; of densities the lowest from 1 on. What was not saved is passed over.
+func oneCandidate(t *markup.Tag, base string, link linker) (edits []edit) {
+	for _, name := range []string{"srcset", "data-srcset", "data-lazy-srcset", "data-original-set"} {
+		a, ok := t.Find(name)
+		if !ok {
+			continue
+		}
+		best, bestText, bestCost := "", "", 0.0
+		markup.Srcset(t.Value(a), func(u string, _, _ int, descriptor string) bool {
+			text, ok := relink(base, markup.Place{URL: u, Kind: markup.Image, Element: "img", Attr: "srcset"}, link)
+			if !ok && strings.HasPrefix(u, "data:") {
+				text, ok = u, true
+			}
+			if !ok || strings.HasPrefix(text, "about:") {
+				return true
+			}
+			n, cost := 1.0, 0.0
+			if d := strings.TrimSpace(descriptor); d != "" {
+				n, _ = strconv.ParseFloat(strings.TrimRight(d, "wxh"), 64)
+				if strings.HasSuffix(d, "w") {
+					n /= enough
+				}
+			}
+			if cost = n; n < 1 {
+				cost = 1e6 - n
+			}
+			if best == "" || cost < bestCost {
+				best, bestText, bestCost = u, strings.TrimSpace(text+" "+descriptor), cost
+			}
+			return true
+		})
+		edits = append(edits, edit{a.Start, a.End, html.EscapeString(bestText)})
+	}
+	return edits
 }
 
 // rewriteCSS does the same for a style sheet.

@@ -41,6 +41,9 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .
 {{if .URL}}<p class="quiet">{{.URL}}</p><p><a href="{{.List}}">Captures of this address</a></p>{{end}}
 <p><a href="/">Look for another page</a></p></body></html>
 {{end}}
+{{define "frame"}}<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Not in the archive</title><style>body{font:13px/1.4 system-ui,sans-serif;color:#666;background:#f4f4f4;margin:8px;overflow-wrap:anywhere}</style></head>
+<body>This part of the page is not in the archive: {{.}}</body></html>
+{{end}}
 {{define "list"}}{{template "top" .Title}}<h1>{{.URL}}</h1>
 <p>{{.Count}} captures. {{if .More}}The newest {{.Shown}} are shown.{{end}} <a href="{{.Newest}}">Newest</a>{{if .Beside}} · <a href="{{.Beside}}">Mirrors side by side</a>{{end}} · <a href="{{.TimeMap}}">TimeMap</a></p>
 {{if .Snapshots}}<h2>As the mirrors served the article</h2><table><tr><th scope="col">Seen</th><th scope="col">Domain</th><th scope="col">Verdict</th><th scope="col">From</th></tr>
@@ -92,6 +95,16 @@ func (h *Handler) problem(w http.ResponseWriter, _ *http.Request, status int, ti
 		data.List = "/web/*/" + quoteURL(u)
 	}
 	h.render(w, status, "problem", data)
+}
+
+// framePolicy is that of the page which stands for a frame that was not captured. It may be framed: the page around it is
+// sandboxed, so that its origin is none that could be named.
+const framePolicy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+
+// emptyFrame stands for a frame that was not captured.
+func (h *Handler) emptyFrame(w http.ResponseWriter, u string) {
+	w.Header().Set("Content-Security-Policy", framePolicy)
+	h.render(w, http.StatusNotFound, "frame", u)
 }
 
 type listedCapture struct {

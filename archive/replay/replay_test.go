@@ -558,6 +558,38 @@ func TestRevisitsAndCuts(t *testing.T) {
 	w.want(w.get("/web/20261124130000/https://a.example/"), 200, "the same octets")
 }
 
+func FuzzAddresses(f *testing.F) {
+	for _, s := range []string{"20261124120000/https://a.example/", "2026im_/http:/x", "20261124120000000.abc-deif_/https://a.example/?b", "http%3A%2F%2Fx%2F", "*/x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		check := func(u string) {
+			if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") {
+				t.Errorf("%q gives %q", s, u)
+			}
+			if strings.ContainsAny(quoteURL(u), "\"'<> \r\n\\`") {
+				t.Errorf("%q is not quoted: %q", u, quoteURL(u))
+			}
+			again, ok := Repair(u)
+			if !ok || quoteURL(again) != quoteURL(u) {
+				t.Errorf("%q becomes %q", u, again)
+			}
+			if again, ok = Repair(quoteURL(u)); !ok || quoteURL(again) != quoteURL(u) { // else redirects to it would not end
+				t.Errorf("%q, quoted, becomes %q", u, again)
+			}
+		}
+		if a, ok, err := parseMemento(s); ok && err == nil {
+			check(a.url)
+		}
+		if a, _, ok := parseShot(s); ok {
+			check(a.url)
+		}
+		if u, ok := Repair(s); ok {
+			check(u)
+		}
+	})
+}
+
 func BenchmarkServe(b *testing.B) {
 	w := newWorld(b)
 	w.html(noon, "https://a.example/", "<body>"+strings.Repeat(`<p>Some text of a page <a href="/x">with a link</a> and <img src="/p.png"> a picture.</p>`, 300))

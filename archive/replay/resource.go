@@ -32,6 +32,10 @@ type view struct {
 func (h *Handler) memento(w http.ResponseWriter, r *http.Request, a address) {
 	c, fuzzy, err := h.find(r.Context(), a.url, a.at, a.mod)
 	if err != nil {
+		if a.mod == modFrame && errors.Is(err, archive.ErrNotFound) {
+			h.emptyFrame(w, a.url)
+			return
+		}
 		h.fail(w, r, a.url, err)
 		return
 	}
@@ -577,13 +581,13 @@ func (s *svgFiles) take(abs, id string) ([]byte, string) {
 		}
 		s.files[abs] = src
 	}
-	element := symbolOf(src, id)
+	element := markup.Symbol(src, id)
 	if element == nil {
 		return nil, ""
 	}
 	s.n++
 	name := "archive-symbol-" + strconv.Itoa(s.n)
-	return renamed(element, name), name
+	return markup.WithID(element, name), name
 }
 
 func (s *svgFiles) read(abs string) []byte {

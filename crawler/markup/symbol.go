@@ -1,23 +1,19 @@
-package replay
+package markup
 
-import (
-	"bytes"
+import "bytes"
 
-	"mirrorwatch/crawler/markup"
-)
-
-// symbolOf cuts the element of that id out of an SVG file; nil when it is not there, has no end, or is not ASCII (the page
+// Symbol cuts the element of that id out of an SVG file; nil when it is not there, has no end, or is not ASCII (the page
 // it goes into may have any charset).
-func symbolOf(src []byte, id string) []byte {
+func Symbol(src []byte, id string) []byte {
 	var start, nameEnd, end int
-	markup.Scan(src, func(t *markup.Tag) bool {
+	Scan(src, func(t *Tag) bool {
 		a, ok := t.Find("id")
 		if !ok || t.Value(a) != id {
 			return true
 		}
 		start, nameEnd, end = t.Start, t.NameEnd, t.End
 		return false
-	}, func(markup.Place) bool { return true })
+	}, func(Place) bool { return true })
 	if end == 0 {
 		return nil
 	}
@@ -71,16 +67,16 @@ func elementEnd(src []byte, at int, name []byte) int {
 	}
 }
 
-// renamed gives the element another id.
-func renamed(element []byte, id string) []byte {
+// WithID gives the element another id.
+func WithID(element []byte, id string) []byte {
 	var out []byte
-	markup.Scan(element, func(t *markup.Tag) bool {
+	Scan(element, func(t *Tag) bool {
 		if a, ok := t.Find("id"); ok {
 			out = append(out, element[:a.Start]...)
 			out = append(out, id...)
 			out = append(out, element[a.End:]...)
 		}
 		return false
-	}, func(markup.Place) bool { return true })
+	}, func(Place) bool { return true })
 	return out
 }
