@@ -45,11 +45,22 @@ func makeYear(tb testing.TB, dir string, from time.Time, runs int) {
 		}
 		return hex.EncodeToString(b)
 	}
-	// A file takes one hour's records: the next hour's are over the limit.
-	a, err := archive.Open(dir, archive.Options{RollOver: 8000, Level: 1, Now: func() time.Time { return from }})
-	if err != nil {
-		tb.Fatal(err)
+	// A file takes one hour's records: the next hour's are over the limit. Closing merges indexes, which a session of
+	// thousands of files would miss.
+	var a *archive.Archive
+	open := func(at time.Time) {
+		var err error
+		if a != nil {
+			err = a.Close()
+		}
+		if err == nil {
+			a, err = archive.Open(dir, archive.Options{RollOver: 8000, Level: 1, Now: func() time.Time { return at }})
+		}
+		if err != nil {
+			tb.Fatal(err)
+		}
 	}
+	open(from)
 	h, err := history.Open(filepath.Join(dir, historyFile), history.Options{})
 	if err != nil {
 		tb.Fatal(err)
@@ -62,6 +73,9 @@ func makeYear(tb testing.TB, dir string, from time.Time, runs int) {
 	const article = "http://m0.example/2026/story"
 	for i := range runs {
 		at := from.Add(time.Duration(i) * time.Hour)
+		if i%60 == 59 {
+			open(at)
+		}
 		id := survey.RunID(at.Format("20060102T150405Z") + fmt.Sprintf("-%06x", i))
 		run := survey.Run{ID: id, Started: at, Finished: at.Add(20 * time.Second), Complete: true, Tool: survey.Tool{Name: "mirrorwatch", Version: "test"}, VoidVantages: []string{}}
 		body := "<html><title>Story</title><p>" + noise(9000)
