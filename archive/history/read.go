@@ -76,6 +76,9 @@ func (db *DB) Report(ctx context.Context, run survey.RunID) (r survey.Report, er
 			return r, err
 		}
 	}
+	if err := db.standsIn(ctx, &r); err != nil {
+		return r, err
+	}
 	if err := db.links(ctx, &r, string(run)); err != nil {
 		return r, err
 	}
@@ -93,7 +96,7 @@ func (db *DB) Report(ctx context.Context, run survey.RunID) (r survey.Report, er
 	if r.Sync, err = db.Syncs(ctx, run); err != nil {
 		return r, err
 	}
-	if r.Crawls, err = db.crawlsOf(ctx, run); err != nil {
+	if r.Crawls, err = db.Crawls(ctx, run); err != nil {
 		return r, err
 	}
 	if summary.Valid {
@@ -104,6 +107,43 @@ func (db *DB) Report(ctx context.Context, run survey.RunID) (r survey.Report, er
 		r.Summary = survey.Summarise(r)
 	}
 	return r.WithLists(), nil
+}
+
+// standsIn names the incident, told and not closed when the run ended, that each finding other than up stands in: that of the
+// article on the mirror, else that of the mirror. (Findings are saved before incidents are reckoned.)
+func (db *DB) standsIn(ctx context.Context, r *survey.Report) error {
+	if r.Run.Finished.IsZero() {
+		return nil
+	}
+	type key struct{ site, mirror, article string }
+	live := map[key]string{}
+	if err := db.each(ctx, "reading incidents of run "+string(r.Run.ID), `SELECT id, site, mirror, article FROM incidents WHERE opened <= $1 AND (closed IS NULL OR closed > $1) ORDER BY started`,
+		[]any{micros(r.Run.Finished)}, func(rows *sql.Rows) error {
+			var id string
+			var k key
+			err := rows.Scan(&id, &k.site, &k.mirror, &k.article)
+			live[k] = id
+			return err
+		}); err != nil || len(live) == 0 {
+		return err
+	}
+	for a := range r.Articles {
+		c := &r.Articles[a]
+		for m := range c.Mirrors {
+			f := &c.Mirrors[m]
+			if f.State == survey.Up || f.Incident != nil {
+				continue
+			}
+			id := live[key{c.Site, string(f.Mirror), c.URL}]
+			if id == "" {
+				id = live[key{c.Site, string(f.Mirror), ""}]
+			}
+			if id != "" {
+				f.Incident = &id
+			}
+		}
+	}
+	return nil
 }
 
 // thinnedFindings fills in the findings of checks whose details are gone.

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	status N COMMAND...   runs the command and wants the exit status
 //	world                 starts the demo's servers; sets ARTICLE, CA_FILE, PIN_PRIMARY, PIN_MIRROR, PIN_ALTERED, PIN_DENIED, PINS
 //	jsonpath FILE PATH WANT   compares one value of a JSON file, keys and indexes joined by dots
+//	jsonsame FILE FILE PATH   wants the same value at PATH in both files, and not null
 //	warcs DIR             npm's warcio and gzip read every WARC of the data folder and count what verify counts
 //	ports VAR...          sets each variable to a free port
 //	fetch FILE URL [HOST] gets a URL into FILE: status, header, body; redirects are not followed
@@ -41,11 +42,12 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
 			e.Setenv("HOME", e.WorkDir)
+			e.Values[papersKey{}] = &papers{by: map[string]*paper{}}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": statusCmd, "world": worldCmd, "jsonpath": jsonpathCmd, "warcs": warcsCmd, "lockdata": lockCmd, "ports": portsCmd, "fetch": fetchCmd,
-		},
+		Cmds: withSites(map[string]func(*testscript.TestScript, bool, []string){
+			"status": statusCmd, "world": worldCmd, "jsonpath": jsonpathCmd, "jsonsame": jsonsameCmd, "warcs": warcsCmd, "lockdata": lockCmd, "ports": portsCmd, "fetch": fetchCmd,
+		}),
 		UpdateScripts: *update,
 	})
 }
@@ -91,18 +93,16 @@ func worldCmd(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("PINS", strings.Join(pins, " "))
 }
 
-func jsonpathCmd(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 3 {
-		ts.Fatalf("usage: jsonpath FILE PATH WANT")
-	}
+// jsonValue is the value at a path of keys and indexes, as JSON.
+func jsonValue(ts *testscript.TestScript, file, path string) string {
 	var v any
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
-	for _, key := range strings.Split(args[1], ".") {
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(file)), &v))
+	for _, key := range strings.Split(path, ".") {
 		switch x := v.(type) {
 		case map[string]any:
 			var ok bool
 			if v, ok = x[key]; !ok {
-				ts.Fatalf("there is no %q in %s", key, args[1])
+				ts.Fatalf("there is no %q in %s", key, path)
 			}
 		case []any:
 			if key == "len" {
@@ -112,18 +112,33 @@ func jsonpathCmd(ts *testscript.TestScript, neg bool, args []string) {
 			i, err := strconv.Atoi(key)
 			ts.Check(err)
 			if i >= len(x) {
-				ts.Fatalf("%s: %d entries only", args[1], len(x))
+				ts.Fatalf("%s: %d entries only", path, len(x))
 			}
 			v = x[i]
 		default:
-			ts.Fatalf("%s: nothing below %v", args[1], v)
+			ts.Fatalf("%s: nothing below %v", path, v)
 		}
 	}
 	b, err := json.Marshal(v)
 	ts.Check(err)
-	got := strings.Trim(string(b), `"`)
-	if (got == args[2]) == neg {
+	return strings.Trim(string(b), `"`)
+}
+
+func jsonpathCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: jsonpath FILE PATH WANT")
+	}
+	if got := jsonValue(ts, args[0], args[1]); (got == args[2]) == neg {
 		ts.Fatalf("%s is %s, want %s (not: %v)", args[1], got, args[2], neg)
+	}
+}
+
+func jsonsameCmd(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: jsonsame FILE FILE PATH")
+	}
+	if a, b := jsonValue(ts, args[0], args[2]), jsonValue(ts, args[1], args[2]); a != b || a == "null" {
+		ts.Fatalf("%s is %s in %s and %s in %s", args[2], a, args[0], b, args[1])
 	}
 }
 
