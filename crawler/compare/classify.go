@@ -68,13 +68,14 @@ var classWords = map[survey.PageClass]string{
 	survey.ClassArticle: "another article",
 }
 
-// articleShaped reports whether the page says of itself that it is an article. Block pages never do (classification.md 2.5).
+// articleShaped reports whether the page says of itself that it is an article, or is as long as no notice is. Block pages never do
+// (classification.md 2.5).
 func articleShaped(p *content.Page, words int) bool {
 	if p == nil {
 		return false
 	}
 	_, dated := instant(p.Published)
-	return words >= sameWorkWords && (dated || p.ArticleBody != "" || words >= 600 && (p.Canonical != "" || p.OGURL != "" || p.Author != ""))
+	return words >= sameWorkWords && (dated || p.ArticleBody != "" || words >= 600)
 }
 
 // templateLines are what the reference's page shows around its article. A notice says something that they do not.
