@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,6 +38,11 @@ func BadgeFile(h survey.Host) string {
 	}, Visible(string(h), 100))
 	return "badge-" + name + ".svg"
 }
+
+var fileName = regexp.MustCompile(`^(article-[0-9a-f]{12}\.html|rows-[0-9]{1,6}\.html|badge-[0-9a-z._-]{1,200}\.svg|report\.json|checks\.csv|incidents\.atom|metrics\.prom|index\.html)$`)
+
+// IsFile reports whether Files may yield a file of that name.
+func IsFile(name string) bool { return fileName.MatchString(name) }
 
 func rowsFile(n int) string { return fmt.Sprintf("rows-%d.html", n) }
 

@@ -87,6 +87,7 @@ var outcomeText = map[survey.Outcome]string{
 	survey.RobotsRefused:          "robots.txt forbids it",
 	survey.FragmentMissing:        "the page is there, the part named is not",
 	survey.ScriptRendered:         "cannot verify (script-rendered)",
+	"challenge":                   "asks for a human (challenge)",
 	"soft_404":                    "answers as if it were there, and is not",
 	"stale":                       "an older version",
 	"different_page":              "another page",

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"net/url"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -28,12 +29,22 @@ var scriptFile []byte
 // Style and script as they stand in the page: the policy's hashes are theirs.
 var styleText, scriptText = string(squeeze(bytes.Clone(styleFile))), string(squeeze(bytes.Clone(scriptFile)))
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{"t": func(name string) (string, error) {
-	if text, ok := say[name]; ok {
-		return text, nil
-	}
-	return "", fmt.Errorf("no text %q in the catalogue", name)
-}}).Parse(pageText))
+var page = template.Must(template.New("page").Parse(withTexts(pageText)))
+
+var textPlace = regexp.MustCompile(`\{\{t "([^"]*)"\}\}`)
+
+// withTexts puts the catalogue's texts where a template says {{t "name"}}: once, not each time a page is written. They
+// stand in elements and attributes only, for which they are escaped. A name that is not there ends the program.
+func withTexts(text string) string {
+	return textPlace.ReplaceAllStringFunc(text, func(place string) string {
+		name := textPlace.FindStringSubmatch(place)[1]
+		words, ok := say[name]
+		if !ok {
+			panic(fmt.Sprintf("no text %q in the catalogue", name))
+		}
+		return strings.NewReplacer("+", "&#43;", "{{", "{&#123;").Replace(template.HTMLEscapeString(words))
+	})
+}
 
 // Policy is the Content-Security-Policy of every page: its own style, its own small script, which sorts and filters, and no
 // request to anywhere.

@@ -6,8 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -56,7 +62,8 @@ func view(ctx context.Context, d *data, doc survey.Report, now, since time.Time)
 var errNoRun = errors.New("writing the report: there is no run yet")
 
 // publish writes DIR/report of the newest run and returns the path of its index.html. Each file is written whole or not at
-// all, index.html last; a file that would not change is left alone. Two commands that publish at once take turns.
+// all, index.html last; a file that would not change is left alone. What an earlier report wrote and this one does not is
+// removed; other files in the folder are not touched. Two commands that publish at once take turns.
 func publish(ctx context.Context, d *data, now, since time.Time) (string, error) {
 	dir := filepath.Join(d.dir, "report")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -78,26 +85,94 @@ func publish(ctx context.Context, d *data, now, since time.Time) (string, error)
 	if err != nil {
 		return "", err
 	}
-	name := ""
-	var b bytes.Buffer
-	for f := range reports.Files(v) {
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		b.Reset()
-		if err := f.Write(&b); err != nil {
-			return "", err
-		}
-		name = filepath.Join(dir, f.Name)
-		if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, b.Bytes()) {
-			continue
-		}
-		// One fsync, of the last: the others can be written again from history at any time.
-		if err := replace(name, f.Name == "index.html", func(out *os.File) error { _, err := out.Write(b.Bytes()); return err }); err != nil {
-			return "", err
+	files := slices.Collect(reports.Files(v))
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.Name
+	}
+	// Until the old ones are gone the list holds both, so that nothing is forgotten when we are killed.
+	old := readFileList(dir)
+	if err := writeFileList(dir, old, slices.Concat(old, names)); err != nil {
+		return "", err
+	}
+	// One fsync, of the last: the others can be written again from history at any time.
+	last := len(files) - 1
+	var group sync.WaitGroup
+	var next atomic.Int64
+	errs := make([]error, runtime.GOMAXPROCS(0))
+	for i := range errs {
+		group.Go(func() {
+			var b bytes.Buffer
+			for errs[i] == nil {
+				n := int(next.Add(1)) - 1
+				if n >= last {
+					return
+				}
+				if errs[i] = ctx.Err(); errs[i] == nil {
+					errs[i] = publishFile(dir, files[n], &b, false)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
+	if err := publishFile(dir, files[last], new(bytes.Buffer), true); err != nil {
+		return "", err
+	}
+	name := filepath.Join(dir, files[last].Name)
+	for _, gone := range old {
+		if !slices.Contains(names, gone) {
+			if err := os.Remove(filepath.Join(dir, gone)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return "", fmt.Errorf("removing what an earlier report wrote: %w", err)
+			}
 		}
 	}
-	return name, nil
+	return name, writeFileList(dir, readFileList(dir), names)
+}
+
+// publishFile writes one file of the report unless it stands there already; b is room that it may use.
+func publishFile(dir string, f reports.File, b *bytes.Buffer, sync bool) error {
+	b.Reset()
+	if err := f.Write(b); err != nil {
+		return err
+	}
+	name := filepath.Join(dir, f.Name)
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, b.Bytes()) {
+		return nil
+	}
+	return replace(name, sync, func(out *os.File) error { _, err := out.Write(b.Bytes()); return err })
+}
+
+// fileList is the name of the file in the report's folder that lists what we wrote there.
+const fileList = ".files"
+
+// readFileList returns the names of the files that earlier reports wrote; what is no name of ours is left out, so that no
+// edit of the list has us remove anything else.
+func readFileList(dir string) (names []string) {
+	text, err := os.ReadFile(filepath.Join(dir, fileList))
+	if err != nil {
+		return nil
+	}
+	for _, name := range strings.Fields(string(text)) {
+		if reports.IsFile(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// writeFileList writes the list, in order and each name once, unless it is old.
+func writeFileList(dir string, old, names []string) error {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if slices.Equal(old, names) {
+		return nil
+	}
+	return replace(filepath.Join(dir, fileList), false, func(f *os.File) error {
+		_, err := io.WriteString(f, strings.Join(names, "\n")+"\n")
+		return err
+	})
 }
 
 // formats are the shapes that `check` prints and `report` writes.
