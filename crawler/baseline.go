@@ -3,6 +3,7 @@ package crawler
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"mirrorwatch/crawler/survey"
@@ -57,6 +58,24 @@ func ReadBaseline(data []byte) (*Baseline, error) {
 		return nil, fmt.Errorf("reading baseline: schema %q is neither %s nor %s", f.Schema, BaselineSchema, survey.Schema)
 	}
 	return b, nil
+}
+
+// Baselined is the baseline file of what is broken on the hosts, and how many entries it has. A later run that reads it reports
+// these links with their dates, and as known.
+func Baselined(links []survey.Link, hosts []survey.Host) ([]byte, int, error) {
+	entries := []baselineEntry{}
+	for _, l := range links {
+		for _, res := range l.Results {
+			if res.State == LinkBroken && slices.Contains(hosts, res.Mirror) {
+				entries = append(entries, baselineEntry{l.Target, res.Mirror, res.FirstSeen})
+			}
+		}
+	}
+	b, err := json.MarshalIndent(struct {
+		Schema string          `json:"schema"`
+		Links  []baselineEntry `json:"links"`
+	}{BaselineSchema, entries}, "", "  ")
+	return append(b, '\n'), len(entries), err
 }
 
 // Len is how many broken links it holds.

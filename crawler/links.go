@@ -535,6 +535,9 @@ func (job *linkJob) judge(sp SitePlan, now time.Time) {
 		res.Status = survey.Ptr(a.status)
 	}
 	res.State = linkState(a)
+	if a.challenge {
+		res.Outcome = survey.Outcome(survey.ClassChallenge)
+	}
 	res.State = ruled(sp.LinkRules, a.status, res.State, job.target, job.address)
 	if k := job.known; k != nil && k.State == res.State {
 		res.FirstSeen = k.FirstSeen

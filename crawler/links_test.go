@@ -99,7 +99,7 @@ func TestLinksOfAPage(t *testing.T) {
 		{at + "/gone", primary, LinkOK, survey.OK},
 		{at + "/gone", mirror, LinkBroken, "status_404"},
 		{at + "/nohead", mirror, LinkOK, survey.OK},
-		{at + "/walled", mirror, LinkNotJudged, "status_403"},
+		{at + "/walled", mirror, LinkNotJudged, "challenge"},
 		{at + "/limited", mirror, LinkNotJudged, survey.RateLimited},
 		{at + "/private/x", mirror, LinkNotJudged, survey.RobotsRefused},
 		{at + "/private/x", primary, LinkOK, survey.OK},

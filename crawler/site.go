@@ -503,10 +503,11 @@ func shapeOf(u string) string { return digitRuns.ReplaceAllString(u, "0") }
 // trap names the endless row of addresses that u belongs to, empty when it is none: the same segment again and again,
 // pages of one shape that each lead to the next, queries without end.
 func (c *siteCrawl) trap(u string, run uint16) string {
-	if run >= maxDateRun && (run >= maxRun || dateWords.MatchString(u)) {
-		return shapeOf(u)
-	}
 	rest := u[strings.Index(u, "://")+3:]
+	if run >= maxDateRun && (run >= maxRun || dateWords.MatchString(u)) {
+		path := len(u) - len(rest) + max(0, strings.IndexByte(rest, '/'))
+		return u[:path] + shapeOf(u[path:]) // ports and numbered hosts stay as they are
+	}
 	path, query, asked := strings.Cut(rest, "?")
 	segments := strings.Split(path, "/")
 	if len(segments) > maxSegments {
@@ -844,6 +845,9 @@ func (c *siteCrawl) judge(ctx context.Context, m survey.Mirror, article, address
 	case survey.DifferentPage, survey.Translation:
 		return survey.Outcome(v.Verdict), nil
 	case survey.Interstitial:
+		if v.PageClass == survey.ClassUnknown || v.PageClass == "" {
+			return survey.Outcome(survey.DifferentPage), nil
+		}
 		return survey.Outcome(v.PageClass), nil
 	case survey.Undetermined:
 		if v.PageClass == survey.ClassChallenge {

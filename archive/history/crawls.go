@@ -119,13 +119,6 @@ func saveSync(ctx context.Context, t *tx, run survey.RunID, at int64, ordinal in
 	return nil
 }
 
-// Crawls returns the newest crawl of each mirror of the site, in the order of the run that made it.
-func (db *DB) Crawls(ctx context.Context, site string) ([]survey.Crawl, error) {
-	return db.crawls(ctx, `SELECT c.doc, c.first_seen, c.last_seen FROM crawls c WHERE c.site = $1 AND c.first_seen =
-		(SELECT MAX(n.first_seen) FROM crawls n WHERE n.site = c.site AND n.mirror = c.mirror AND n.vantage = c.vantage)
-		ORDER BY c.ordinal, c.mirror, c.vantage`, site)
-}
-
 // Crawled returns when the newest whole crawl of the site ended, zero when there was none.
 func (db *DB) Crawled(ctx context.Context, site string) (at time.Time, err error) {
 	err = db.each(ctx, "reading crawls", `SELECT MAX(last_seen) FROM crawls WHERE site = $1 AND complete = 1`, []any{site}, func(rows *sql.Rows) error {
@@ -139,19 +132,15 @@ func (db *DB) Crawled(ctx context.Context, site string) (at time.Time, err error
 	return at, err
 }
 
-// crawlsOf returns what was known of crawls when the run ended: the run's own, and of the other sites that it looked at the
+// Crawls returns what was known of crawls when the run ended: the run's own, and of the other sites that it looked at the
 // newest before it.
-func (db *DB) crawlsOf(ctx context.Context, run survey.RunID) ([]survey.Crawl, error) {
-	return db.crawls(ctx, `SELECT c.doc, c.first_seen, c.last_seen FROM crawls c
+func (db *DB) Crawls(ctx context.Context, run survey.RunID) ([]survey.Crawl, error) {
+	var all []survey.Crawl
+	err := db.each(ctx, "reading crawls", `SELECT c.doc, c.first_seen, c.last_seen FROM crawls c
 		WHERE c.site IN (SELECT site FROM checks WHERE run = $1 UNION SELECT site FROM links WHERE run = $1 UNION SELECT site FROM crawls WHERE run = $1)
 			AND c.first_seen = (SELECT MAX(n.first_seen) FROM crawls n WHERE n.site = c.site AND n.mirror = c.mirror AND n.vantage = c.vantage
 				AND n.first_seen <= COALESCE((SELECT finished FROM runs WHERE id = $1), n.first_seen))
-		ORDER BY c.site, c.ordinal, c.mirror, c.vantage`, string(run))
-}
-
-func (db *DB) crawls(ctx context.Context, query, arg string) ([]survey.Crawl, error) {
-	var all []survey.Crawl
-	err := db.each(ctx, "reading crawls", query, []any{arg}, func(rows *sql.Rows) error {
+		ORDER BY c.site, c.ordinal, c.mirror, c.vantage`, []any{string(run)}, func(rows *sql.Rows) error {
 		var doc string
 		var first, last int64
 		if err := rows.Scan(&doc, &first, &last); err != nil {

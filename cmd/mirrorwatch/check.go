@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -75,6 +76,7 @@ type job struct {
 	log          *slog.Logger
 	notices      []string
 	nextDue      *time.Time
+	baselines    map[string][]survey.Host // to be written: there were none
 	started      time.Time
 	open         *data // while run is under way
 	single       bool  // URLs were given: what the sites file names beside them is not looked at
@@ -286,6 +288,12 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 	if sp.Baseline, err = baseline(set.Baseline); err != nil {
 		return err
 	}
+	if set.Baseline != "" && sp.Baseline == nil {
+		if j.baselines == nil {
+			j.baselines = map[string][]survey.Host{}
+		}
+		j.baselines[set.Baseline] = append(j.baselines[set.Baseline], site.Hosts()...)
+	}
 	named := literals(site, sp.Canaries)
 	sp.Transport = func(v survey.Vantage) (http.RoundTripper, error) {
 		return wire.New(wire.Config{Vantage: v, ConnectTo: set.ConnectTo, Roots: roots,
@@ -313,18 +321,21 @@ func linkRules(rules []sites.LinkRule) []crawler.LinkRule {
 	return out
 }
 
-// baseline reads --baseline; no name is none.
+// baseline reads --baseline; nil when there is no name, and when there is no such file yet: the run then writes it.
 func baseline(name string) (*crawler.Baseline, error) {
 	if name == "" {
 		return nil, nil
 	}
 	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, usagef("a baseline is what `mirrorwatch check --format json --out FILE` wrote once", "reading --baseline: %w", err)
+		return nil, usagef("a baseline is what a run with --baseline, or `mirrorwatch check --format json --out FILE`, wrote once", "reading --baseline: %w", err)
 	}
 	known, err := crawler.ReadBaseline(b)
 	if err != nil {
-		return nil, usagef("a baseline is what `mirrorwatch check --format json --out FILE` wrote once", "--baseline %q: %w", name, err)
+		return nil, usagef("a baseline is what a run with --baseline, or `mirrorwatch check --format json --out FILE`, wrote once", "--baseline %q: %w", name, err)
 	}
 	return known, nil
 }
@@ -519,6 +530,9 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if doc.Sync, err = j.open.history.Syncs(ctx, run.ID); err != nil { // with what never arrived
 		return err
 	}
+	if doc.Crawls, err = j.open.history.Crawls(ctx, run.ID); err != nil { // the newest, when this run made none
+		return err
+	}
 	if err := j.afterRun(ctx, w, &doc); err != nil {
 		return err
 	}
@@ -529,7 +543,31 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if err := j.print(w, doc, page); err != nil {
 		return err
 	}
+	if err := j.writeBaselines(w, doc); err != nil {
+		return err
+	}
 	return j.outcome(w, doc)
+}
+
+// writeBaselines writes the baseline files that were named and not there. A run that was cut short or is void knows too
+// little.
+func (j *job) writeBaselines(w *world, doc survey.Report) error {
+	if !doc.Run.Complete || doc.Run.Void {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(j.baselines)) {
+		b, n, err := crawler.Baselined(doc.Links, j.baselines[name])
+		if err != nil {
+			return err
+		}
+		if err := writeWhole(name, func(f *os.File) error { _, err := f.Write(b); return err }); err != nil {
+			return err
+		}
+		if !j.quiet {
+			fmt.Fprintf(w.stderr, "mirrorwatch: %s is new: it holds the %d broken links of this run, which are known from now on\n", visible(name), n)
+		}
+	}
+	return nil
 }
 
 // epoch is retention.epoch of the sites file, "" the default.
@@ -585,7 +623,22 @@ func changed(doc survey.Report) bool {
 	}
 	for _, a := range doc.Articles {
 		for _, f := range a.Mirrors {
-			if f.Since != nil && f.Since.Equal(f.ObservedAt) && f.State != survey.Unknown {
+			if begins(f) && f.State != survey.Unknown {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// begins reports whether the mirror came into its state in this very run.
+func begins(f survey.Finding) bool { return f.Since != nil && f.Since.Equal(f.ObservedAt) }
+
+// newlyUnknown reports whether a mirror can no longer be judged that could be before.
+func newlyUnknown(doc survey.Report) bool {
+	for _, a := range doc.Articles {
+		for _, f := range a.Mirrors {
+			if f.State == survey.Unknown && begins(f) {
 				return true
 			}
 		}
@@ -607,7 +660,9 @@ func (j *job) outcome(w *world, doc survey.Report) error {
 	case doc.Run.StoppedBy != nil:
 		return &status{code: exitVoid, err: fmt.Errorf("the run was cut short (%s) and found nothing", *doc.Run.StoppedBy)}
 	case s.Unknown > 0:
-		fmt.Fprintf(w.stderr, "mirrorwatch: %d of %d mirrors could not be judged; the reasons stand beside them\n", s.Unknown, s.Mirrors)
+		if !j.settings.QuietUnlessChanged || newlyUnknown(doc) {
+			fmt.Fprintf(w.stderr, "mirrorwatch: %d of %d mirrors could not be judged; the reasons stand beside them\n", s.Unknown, s.Mirrors)
+		}
 		if j.settings.Strict {
 			return found()
 		}
