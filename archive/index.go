@@ -136,18 +136,12 @@ func (x *index) list() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	covered := map[string]bool{}
 	for _, e := range entries {
 		base, journal := strings.CutSuffix(e.Name(), cdxjSuffix+openSuffix)
 		if !journal || !e.Type().IsRegular() {
 			continue
 		}
-		if len(covered) == 0 {
-			for _, n := range set.Covers() {
-				covered[n] = true
-			}
-		}
-		if !covered[base] {
+		if !set.Has(base) {
 			names = append(names, e.Name())
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -36,27 +37,9 @@ func (a *Archive) Snapshots(ctx context.Context, q Query) ([]survey.Snapshot, er
 	if err != nil {
 		return nil, err
 	}
-	lines := x.All()
-	if u := cmp.Or(q.Article, q.URL); u != "" {
-		lines = x.Exact(targetURI(u))
-	}
-	var found []cdxj.Line
-	seen := map[string]bool{}
-	for l, err := range lines {
-		if err != nil {
-			if errors.Is(err, cdxj.ErrLine) {
-				continue // verify names it
-			}
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if l.Extra[extraKind] != "snapshot" || seen[l.RecordID] || !q.fits(&l) {
-			continue
-		}
-		seen[l.RecordID] = true
-		found = append(found, l)
+	found, err := q.lines(ctx, x, a.now())
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(found, func(x, y cdxj.Line) int {
 		return cmp.Or(-snapshotTime(&x).Compare(snapshotTime(&y)), cmp.Compare(x.RecordID, y.RecordID))
@@ -77,6 +60,66 @@ func (a *Archive) Snapshots(ctx context.Context, q Query) ([]survey.Snapshot, er
 		snaps = append(snaps, s)
 	}
 	return snaps, nil
+}
+
+// lineSlack is how far an index line's time may be from its snapshot's: they are the same but for their digits.
+const lineSlack = time.Hour
+
+// lines returns the index lines of the snapshots that fit, each once. An article that is checked hourly for years has tens
+// of thousands of lines: those outside the query's time are not read, and for a few of the newest the last days are tried
+// first.
+func (q *Query) lines(ctx context.Context, x *cdxj.Index, now time.Time) ([]cdxj.Line, error) {
+	u := cmp.Or(q.Article, q.URL)
+	if u == "" {
+		return q.among(ctx, x.All())
+	}
+	from, to := q.From, q.To
+	if !from.IsZero() {
+		from = from.Add(-lineSlack)
+	}
+	if !to.IsZero() {
+		to = to.Add(lineSlack)
+	}
+	if q.Limit > 0 && from.IsZero() {
+		newest := now
+		if !q.To.IsZero() && q.To.Before(now) {
+			newest = q.To
+		}
+		for _, span := range []time.Duration{2 * 24 * time.Hour, 60 * 24 * time.Hour} {
+			since := newest.Add(-span)
+			found, err := q.among(ctx, x.Between(targetURI(u), since.Add(-lineSlack), to))
+			if err != nil {
+				return nil, err
+			}
+			found = slices.DeleteFunc(found, func(l cdxj.Line) bool { return snapshotTime(&l).Before(since) })
+			if len(found) >= q.Limit {
+				return found, nil
+			}
+		}
+	}
+	return q.among(ctx, x.Between(targetURI(u), from, to))
+}
+
+func (q *Query) among(ctx context.Context, lines iter.Seq2[cdxj.Line, error]) ([]cdxj.Line, error) {
+	var found []cdxj.Line
+	seen := map[string]bool{}
+	for l, err := range lines {
+		if err != nil {
+			if errors.Is(err, cdxj.ErrLine) {
+				continue // verify names it
+			}
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if l.Extra[extraKind] != "snapshot" || seen[l.RecordID] || !q.fits(&l) {
+			continue
+		}
+		seen[l.RecordID] = true
+		found = append(found, l)
+	}
+	return found, nil
 }
 
 func snapshotTime(l *cdxj.Line) time.Time {

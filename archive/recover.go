@@ -1,11 +1,15 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"mirrorwatch/archive/cdxj"
@@ -21,7 +25,7 @@ func (a *Archive) recover(ctx context.Context) error {
 	var entries []os.DirEntry // of the largest folder, which is read once
 	for _, dir := range []string{a.dir, a.path(indexDir), a.path(archiveDir)} {
 		var err error
-		if entries, err = os.ReadDir(dir); err != nil {
+		if entries, err = readDir(dir); err != nil {
 			return err
 		}
 		for _, e := range entries {
@@ -50,6 +54,16 @@ func (a *Archive) recover(ctx context.Context) error {
 		return a.mendIndexes(ctx, names)
 	}
 	return a.mendIndexes(ctx, sealedOf(entries))
+}
+
+// readDir reads a folder without sorting it: of a year's thousands of files none is looked at but those that lack something.
+func readDir(dir string) ([]os.DirEntry, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadDir(-1)
 }
 
 func (a *Archive) recoverFile(ctx context.Context, name string) error {
@@ -117,29 +131,54 @@ func (a *Archive) copyRange(from string, start, end int64, to string) error {
 
 // mendIndexes makes the indexes and manifest lines of sealed files that lack them, reading only those.
 func (a *Archive) mendIndexes(ctx context.Context, names []string) error {
-	sums, err := a.readManifest()
-	if err != nil {
+	// What each file has: one look-up a file and source, as a year of runs leaves thousands.
+	const hasIndex, hasDigests, isListed = 1, 2, 4
+	has := make(map[string]uint8, len(names))
+	for _, name := range names {
+		has[indexName(name, "")] = 0
+	}
+	for suffix, bit := range map[string]uint8{cdxjSuffix: hasIndex, digestSuffix: hasDigests} {
+		s, err := a.knownSet(suffix)
+		if err != nil {
+			return err
+		}
+		s.Each(func(name string) {
+			if had, ok := has[name]; ok {
+				has[name] = had | bit
+			}
+		})
+	}
+	manifest, err := os.ReadFile(a.path(manifestFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	covered, err := a.covered()
-	if err != nil {
-		return err
+	for line := range bytes.Lines(manifest) {
+		if name, ok := manifestName(line); ok {
+			if had, ok := has[string(bytes.TrimSuffix(name, []byte(warcSuffix)))]; ok {
+				has[string(bytes.TrimSuffix(name, []byte(warcSuffix)))] = had | isListed
+			}
+		}
 	}
 	var lack []string
 	add := map[string]string{}
 	for _, name := range names {
+		got := has[indexName(name, "")]
+		if got == hasIndex|hasDigests|isListed {
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !covered[indexName(name, "")] {
+		if got&hasIndex == 0 || got&hasDigests == 0 {
 			lack = append(lack, name)
 		}
-		if sums[name] == "" {
+		if got&isListed == 0 {
 			if add[name], err = fileSum(a.path(archiveDir, name)); err != nil {
 				return err
 			}
 		}
 	}
+	slices.Sort(lack)
 	if len(lack) > 0 {
 		if err := a.uncover(lack...); err != nil { // one kind of index may be there
 			return err
@@ -168,6 +207,15 @@ func (a *Archive) sealed() ([]string, error) {
 		return nil, err
 	}
 	return sealedOf(entries), nil
+}
+
+// manifestName returns the file that a line of the manifest is about.
+func manifestName(line []byte) (name []byte, ok bool) {
+	line = bytes.TrimRight(line, "\r\n")
+	if len(line) <= 64+len(manifestMiddle) || string(line[64:64+len(manifestMiddle)]) != manifestMiddle {
+		return nil, false
+	}
+	return line[64+len(manifestMiddle):], true
 }
 
 func sealedOf(entries []os.DirEntry) []string {

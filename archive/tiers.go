@@ -66,39 +66,23 @@ func (a *Archive) uncover(names ...string) error {
 	return nil
 }
 
-// covered returns the sealed WARCs, by name without endings, that have both kinds of index. Catalogues that cannot be read
-// are set aside: what they covered counts as not indexed.
-func (a *Archive) covered() (map[string]bool, error) {
-	count := map[string]int{}
-	for _, suffix := range []string{cdxjSuffix, digestSuffix} {
-		s, err := a.indexSet(suffix)
-		if errors.Is(err, cdxj.ErrCatalogue) {
-			name := strings.TrimPrefix(suffix, ".") + catalogueSuffix
-			kept, err := a.setAside(indexDir+"/"+name, false)
-			if err != nil {
-				return nil, err
-			}
-			a.log.Warn("set an unreadable catalogue of indexes aside; its files are indexed again", "kept_as", kept)
-			if s, err = a.indexSet(suffix); err != nil {
-				return nil, err
-			}
-			if err := s.Sweep(); err != nil { // merged files that no catalogue knows
-				return nil, err
-			}
-		} else if err != nil {
-			return nil, err
-		}
-		for _, n := range s.Covers() {
-			count[n]++
-		}
+// knownSet opens the tiers of one kind of index. A catalogue that cannot be read is set aside: what it covered counts as not
+// indexed.
+func (a *Archive) knownSet(suffix string) (*cdxj.Set, error) {
+	s, err := a.indexSet(suffix)
+	if !errors.Is(err, cdxj.ErrCatalogue) {
+		return s, err
 	}
-	both := make(map[string]bool, len(count))
-	for n, c := range count {
-		if c == 2 {
-			both[n] = true
-		}
+	name := strings.TrimPrefix(suffix, ".") + catalogueSuffix
+	kept, err := a.setAside(indexDir+"/"+name, false)
+	if err != nil {
+		return nil, err
 	}
-	return both, nil
+	a.log.Warn("set an unreadable catalogue of indexes aside; its files are indexed again", "kept_as", kept)
+	if s, err = a.indexSet(suffix); err != nil {
+		return nil, err
+	}
+	return s, s.Sweep() // merged files that no catalogue knows
 }
 
 // originals finds whole captures of a payload in the digest files, of the epoch given or, with "", of any.

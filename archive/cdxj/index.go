@@ -150,6 +150,19 @@ func (x *Index) Lookup(key string) iter.Seq2[Line, error] { return x.Range(key+"
 // Exact yields the lines of a URL's key. Several URLs share a key: compare Line.URL, or use Closest with a Filter.
 func (x *Index) Exact(rawURL string) iter.Seq2[Line, error] { return x.Lookup(SURT(rawURL)) }
 
+// Between yields the lines of a URL's key from one time to another, both included to the second; a zero time is no bound.
+func (x *Index) Between(rawURL string, from, to time.Time) iter.Seq2[Line, error] {
+	key := SURT(rawURL)
+	first, behind := key+" ", key+"!"
+	if !from.IsZero() {
+		first += Timestamp(from.Truncate(time.Second))
+	}
+	if !to.IsZero() {
+		behind = key + " " + Timestamp(to.Truncate(time.Second).Add(time.Second))
+	}
+	return x.Range(first, behind)
+}
+
 // Prefix yields the lines of all URLs that start so, by key: a path is cut off anywhere. "http://host/news/" finds
 // "/news/1" and "/news".
 func (x *Index) Prefix(rawURL string) iter.Seq2[Line, error] {

@@ -23,6 +23,7 @@ type Set struct {
 	opt         SetOptions
 	catalogue   catalogue
 	files       map[string]bool // names in the folder, without the suffix
+	fresh       bool            // nothing was done since the folder was read
 }
 
 // SetOptions are the edges of a Set. The zero value works.
@@ -103,7 +104,9 @@ func OpenSet(dir, suffix string, opt SetOptions) (*Set, error) {
 		opt.Fanout = 8
 	}
 	s := &Set{dir: dir, suffix: suffix, opt: opt}
-	return s, s.load()
+	err := s.load()
+	s.fresh = err == nil
+	return s, err
 }
 
 func (s *Set) cataloguePath() string {
@@ -169,20 +172,39 @@ func (s *Set) loadOnce() error {
 
 // Covers returns the names of all WARCs that are indexed, sorted: those of small files and those in merged ones.
 func (s *Set) Covers() []string {
-	all := make(map[string]bool)
+	var all []string
+	s.Each(func(name string) { all = append(all, name) })
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Each calls f with the name of every WARC that is indexed, in no order; after a crash some come twice.
+func (s *Set) Each(f func(name string)) {
 	for name := range s.files {
 		if !strings.HasPrefix(name, mergedPrefix) {
-			all[name] = true
+			f(name)
 		}
 	}
 	for file, names := range s.catalogue.Merged {
 		if s.files[file] {
 			for _, name := range names {
-				all[name] = true
+				f(name)
 			}
 		}
 	}
-	return slices.Sorted(maps.Keys(all))
+}
+
+// Has reports whether the WARC of that name is indexed.
+func (s *Set) Has(name string) bool {
+	if s.files[name] && !strings.HasPrefix(name, mergedPrefix) {
+		return true
+	}
+	for file, names := range s.catalogue.Merged {
+		if _, ok := slices.BinarySearch(names, name); ok && s.files[file] {
+			return true
+		}
+	}
+	return false
 }
 
 // Live returns the names, without suffix, of the files that together hold every line once.
@@ -210,7 +232,9 @@ func (s *Set) live() []string {
 		if s.files[file] {
 			live = append(live, file)
 			for _, name := range names {
-				covered[name] = true
+				if s.files[name] { // a small file that a crash left
+					covered[name] = true
+				}
 			}
 		}
 	}
@@ -255,16 +279,19 @@ func (s *Set) Add(name string, lines []Line) error {
 
 // Compact merges files of like size until fewer than the fan-out are left of each, and removes what is covered.
 func (s *Set) Compact() error {
-	if err := s.load(); err != nil {
-		return err
+	if !s.fresh {
+		if err := s.load(); err != nil {
+			return err
+		}
 	}
+	s.fresh = false
 	for {
 		group, err := s.ripe()
 		if err != nil {
 			return err
 		}
 		if group == nil {
-			return s.Sweep()
+			return s.sweep()
 		}
 		if err := s.merge(group, nil); err != nil {
 			return err
@@ -385,6 +412,10 @@ func (s *Set) Sweep() error {
 	if err := s.load(); err != nil {
 		return err
 	}
+	return s.sweep()
+}
+
+func (s *Set) sweep() error {
 	live := make(map[string]bool)
 	for _, name := range s.live() {
 		live[name] = true
