@@ -130,15 +130,18 @@ type observed struct {
 // save writes checks of which no two are of one article.
 func (t *tx) save(ctx context.Context, list []SavedCheck) error {
 	savers := make([]saver, len(list))
-	ids := make([]any, len(list))
 	for i, c := range list {
 		savers[i] = saver{tx: t, SavedCheck: c, check: id("check", string(c.Run), c.Check.Site, c.Check.URL)}
-		ids[i] = savers[i].check
 	}
 	there := map[int64]bool{}
-	for len(ids) > 0 {
-		n := chunk(len(ids))
-		if err := t.rows(ctx, `WITH wanted (id) AS (`+values(n, 1)+`) SELECT c.id FROM wanted w JOIN checks c ON c.id = w.id`, ids[:n], func(rows *sql.Rows) error {
+	for left := savers; len(left) > 0; {
+		n := chunk(len(left))
+		args := make([]any, 0, 3*n)
+		for _, s := range left[:n] {
+			args = append(args, string(s.Run), s.Check.Site, s.Check.URL)
+		}
+		if err := t.rows(ctx, `WITH wanted (run, site, article) AS (`+values(n, 3)+`)
+			SELECT c.id FROM wanted w JOIN checks c ON c.run = w.run AND c.site = w.site AND c.article = w.article`, args, func(rows *sql.Rows) error {
 			var n int64
 			err := rows.Scan(&n)
 			there[n] = true
@@ -146,7 +149,7 @@ func (t *tx) save(ctx context.Context, list []SavedCheck) error {
 		}); err != nil {
 			return err
 		}
-		ids = ids[n:]
+		left = left[n:]
 	}
 	savers = slices.DeleteFunc(savers, func(s saver) bool { return there[s.check] })
 	var rows [][]any

@@ -26,7 +26,8 @@ func (db *DB) SaveVerdicts(ctx context.Context, run survey.RunID, list []Judged)
 	return db.tx(ctx, "saving verdicts of run "+string(run), func(t *tx) error {
 		for _, j := range list {
 			check, series := id("check", string(run), j.Site, j.Article), seriesID(j.Site, j.Article, j.Mirror, j.Vantage)
-			found, err := t.row(ctx, `SELECT 1 FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id WHERE c.id = $1 AND o.series = $2`, []any{check, series}, []any{new(int)})
+			found, err := t.row(ctx, `SELECT 1 FROM checks c JOIN observations o ON o.checked = c.at AND o.check_id = c.id
+				WHERE c.run = $1 AND c.site = $2 AND c.article = $3 AND o.series = $4`, []any{string(run), j.Site, j.Article, series}, []any{new(int)})
 			if err != nil {
 				return err
 			}

@@ -4,7 +4,7 @@
 
 CREATE TABLE checks_by_time (
   at      INTEGER NOT NULL,
-  id      INTEGER NOT NULL UNIQUE,    -- hash of run, site, article
+  id      INTEGER NOT NULL,           -- hash of run, site, article
   run     TEXT NOT NULL REFERENCES runs (id),
   ordinal INTEGER NOT NULL,           -- order within the run
   site    TEXT NOT NULL,
@@ -12,7 +12,8 @@ CREATE TABLE checks_by_time (
   title   TEXT NOT NULL,
   size    INTEGER NOT NULL,           -- how many observations it has: for retention by count
   doc     TEXT NOT NULL,              -- survey.Check without its mirrors
-  PRIMARY KEY (at, id)
+  PRIMARY KEY (at, id),
+  UNIQUE (run, site, article)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO checks_by_time
   SELECT c.at, c.id, c.run, c.ordinal, c.site, c.article, c.title, (SELECT COUNT(*) FROM observations o WHERE o.check_id = c.id), c.doc
