@@ -413,12 +413,16 @@ func (c *siteCrawl) find(t target, p *crawlAnswer) {
 	}
 	base := t.url
 	names := make([]uint64, 0, 128)
-	raw := map[string]bool{}
+	raw := make(map[uint64]struct{}, 128) // what is written on a page twice is looked at once
 	place := func(pl markup.Place) bool {
-		if !followed(pl.Kind) || raw[pl.URL] {
+		if !followed(pl.Kind) {
 			return true
 		}
-		raw[pl.URL] = true
+		h := hashURL(pl.URL)
+		if _, ok := raw[h]; ok {
+			return true
+		}
+		raw[h] = struct{}{}
 		u, ok := markup.Resolve(base, pl.URL)
 		if !ok {
 			return true

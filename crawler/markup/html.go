@@ -228,17 +228,11 @@ func (s *scanner) text(name string) string {
 	return strings.ToLower(string(v[start:end]))
 }
 
-// element names in use, so that no string is made per tag.
-var elements = func() map[string]string {
-	m := map[string]string{}
-	for _, n := range strings.Fields(`a area img image script link iframe frame form meta base source video audio track
-		embed object input button style svg math use feimage body table td th tr div span section li p html
-		blockquote q ins del amp-img amp-anim amp-video amp-audio amp-iframe amp-script textarea title xmp noembed
-		noframes noscript plaintext template picture figure bgsound applet command portal`) {
-		m[n] = n
-	}
-	return m
-}()
+// elements are the names of elements that mean something here.
+var elements = wordsOf(`a area img image script link iframe frame form meta base source video audio track
+	embed object input button style svg math use feimage body table td th tr div span section li p html
+	blockquote q ins del amp-img amp-anim amp-video amp-audio amp-iframe amp-script textarea title xmp noembed
+	noframes noscript plaintext template picture figure bgsound applet command portal`)
 
 func (s *scanner) startTag(i int) int {
 	src := s.src
@@ -246,18 +240,7 @@ func (s *scanner) startTag(i int) int {
 	for i < len(src) && src[i] != '>' && src[i] != '/' && !isSpace(src[i]) {
 		i++
 	}
-	var buf [24]byte
-	name := ""
-	if n := i - start; n <= len(buf) {
-		for k := 0; k < n; k++ {
-			c := src[start+k]
-			if 'A' <= c && c <= 'Z' {
-				c |= 0x20
-			}
-			buf[k] = c
-		}
-		name = elements[string(buf[:n])]
-	}
+	name := elements.find(src[start:i])
 	nameEnd := i
 	next, ok := s.attributes(i)
 	if !ok {
@@ -484,10 +467,7 @@ func (s *scanner) places(name string) {
 			continue
 		}
 		n := s.src[a.ns:a.ne]
-		if len(n) < 3 || len(n) > 24 {
-			continue
-		}
-		attribute := names[n[0]|0x20].match(n)
+		attribute := names.find(n)
 		if attribute == "" {
 			continue
 		}
@@ -512,30 +492,43 @@ func (s *scanner) earlier(k int, attribute string) bool {
 	return false
 }
 
-type nameList []string
+// maxWord is the length of the longest word in a wordList, and a bit.
+const maxWord = 24
 
-func (l nameList) match(n []byte) string {
-	for _, w := range l {
-		if len(w) == len(n) && fold(n, w) {
+// wordList finds words without regard to case, by first letter and length: most names on a page end there, and no string is
+// made for any.
+type wordList [32][maxWord][]string
+
+func wordsOf(list string) *wordList {
+	var t wordList
+	for _, w := range strings.Fields(list) {
+		row := &t[w[0]&31][len(w)]
+		*row = append(*row, w)
+	}
+	return &t
+}
+
+// find returns the word that n is, "" when it is none.
+func (t *wordList) find(n []byte) string {
+	if len(n) == 0 || len(n) >= maxWord {
+		return ""
+	}
+	for _, w := range t[n[0]&31][len(n)] {
+		if fold(n, w) {
 			return w
 		}
 	}
 	return ""
 }
 
-// names are the attributes that can hold URLs, by first letter.
-var names = func() (t [256]nameList) {
-	for _, n := range strings.Fields(`href src srcset imagesrcset poster action formaction background cite data codebase
+// names are the attributes that can hold URLs.
+var names = wordsOf(`href src srcset imagesrcset poster action formaction background cite data codebase
 		xlink:href content style ping longdesc srcdoc manifest dynsrc lowsrc usemap
 		data-src data-srcset data-original data-original-src data-original-set data-lazy data-lazy-src data-lazy-srcset data-lazy-original
 		data-lazy-background data-lazyload data-lazy-load data-lazy-bg data-bg data-bg-src data-background data-background-image data-bgset
 		data-src-medium data-src-large data-src-small data-hi-res-src data-full-src data-large-file data-image data-img
 		data-image-src data-img-src data-img-url data-thumb data-poster data-delayed-url data-flickity-lazyload data-pin-media
-		data-echo data-defer-src data-href`) {
-		t[n[0]] = append(t[n[0]], n)
-	}
-	return
-}()
+		data-echo data-defer-src data-href`)
 
 func (s *scanner) place(name, attribute string, a attr) {
 	switch attribute {

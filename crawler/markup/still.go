@@ -251,6 +251,8 @@ func (s *Still) promote(t *Tag, edit func(start, end int, text string), silence 
 	}
 }
 
+var lazyBackgrounds = wordsOf(strings.Join(LazyBackgrounds, " "))
+
 // background shows a lazy background picture: the attribute becomes a style of its own.
 func (s *Still) background(t *Tag, edit func(start, end int, text string)) {
 	for _, a := range t.Attrs {
@@ -258,7 +260,7 @@ func (s *Still) background(t *Tag, edit func(start, end int, text string)) {
 		if len(n) < 7 || !fold(n[:5], "data-") || n[5]|0x20 != 'b' && n[5]|0x20 != 'l' || a.End == a.Start {
 			continue
 		}
-		if nameList(LazyBackgrounds).match(n) == "" || !lazyValue(t.Value(a), "src") || t.Is("img") || t.Is("script") || t.Is("iframe") {
+		if lazyBackgrounds.find(n) == "" || !lazyValue(t.Value(a), "src") || t.Is("img") || t.Is("script") || t.Is("iframe") {
 			continue
 		}
 		if _, ok := t.Find("style"); ok { // a second style attribute would not count
