@@ -152,6 +152,19 @@ func writtenPages(t *testing.T) map[string]string {
 			out[name+"/article"] = article
 		}
 	}
+	for name, d := range sampleDiffs() {
+		var b bytes.Buffer
+		if err := DiffHTML(&b, d); err != nil {
+			t.Fatal(name, err)
+		}
+		if err := os.Mkdir(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		out[name] = filepath.Join(dir, name, "index.html")
+		if err := os.WriteFile(out[name], b.Bytes(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if *pages != "" {
 		if err := os.CopyFS(*pages, os.DirFS(dir)); err != nil {
 			t.Log(err)
@@ -211,6 +224,12 @@ func TestAccessible(t *testing.T) {
 			return
 		}
 		eval[chromedp.Void](t, ctx, string(axe)+";undefined")
+		if name == "empty" { // the tool finds what is planted
+			const planted = `document.querySelector("main").insertAdjacentHTML("beforeend","<p style='color:#ccc;background:#fff' id=planted>pale</p>"); axe.run("#planted").then(r => {document.getElementById("planted").remove(); return r.violations.length})`
+			if n := eval[int](t, ctx, planted, chromedp.EvalAwaitPromise); n == 0 {
+				t.Error("axe finds no fault in pale letters")
+			}
+		}
 		found := eval[string](t, ctx, `axe.run().then(r => JSON.stringify(r.violations.map(v => v.id+": "+v.help+": "+v.nodes.slice(0,3).map(n => n.html.slice(0,160)+" "+n.failureSummary).join(" | "))))`, chromedp.EvalAwaitPromise)
 		var list []string
 		if err := json.Unmarshal([]byte(found), &list); err != nil {
@@ -220,17 +239,18 @@ func TestAccessible(t *testing.T) {
 			t.Errorf("%s, %s, %d px: %s", name, scheme, width, v)
 		}
 	}
-	for _, name := range []string{"eight", "eight/article"} {
+	for _, name := range []string{"eight", "eight/article", "diff"} {
 		for _, scheme := range []string{"light", "dark"} {
 			look(name, 1280, scheme, true)
 		}
 	}
-	for _, name := range []string{"many", "hostile", "hostile/article", "void", "empty"} {
+	for _, name := range []string{"many", "hostile", "hostile/article", "diff-hostile", "void", "empty"} {
 		look(name, 1280, "light", !testing.Short())
 	}
-	for _, name := range []string{"eight", "many", "hostile", "hostile/article", "one", "void", "empty"} {
+	for _, name := range []string{"eight", "many", "hostile", "hostile/article", "one", "void", "empty", "diff", "diff-hostile", "hundreds"} {
 		look(name, 360, "light", name == "eight" && !testing.Short())
 	}
+	look("eight", 768, "dark", !testing.Short()) // what scrolls must be reached by keyboard
 	look("many", 768, "dark", false)
 }
 

@@ -140,6 +140,10 @@ type (
 		// What was left out, said where it would stand.
 		BrokenMore, AloneMore, RedirectsMore, CertificatesMore, SnapshotsMore, ChangesMore, CandidatesMore, FreshMore, StatesMore, IncidentsMore, RunsMore string
 
+		// Of a page that shows the difference of two texts.
+		Sides      []diffSide
+		Paragraphs [][]DiffPiece
+
 		Candidates []candidate
 		Incidents  []incidentRow
 		States     []stateRow

@@ -177,6 +177,24 @@ func sampleView(r survey.Report) View {
 
 const hostileText = "<script>alert(1)</script>\"'>=cmd|' /C calc'!A0\x1b[31mred\x07\u202Egnp.exe\u2066 @everyone [x](javascript:alert(1)) `a|b`\r\n\xff\u200b]]>"
 
+// sampleDiffs are differences as `diff --format html` shows them.
+func sampleDiffs() map[string]Diff {
+	side := func(host string) DiffSide {
+		return DiffSide{Mirror: survey.Host(host), Vantage: "direct", Time: t0, Verdict: survey.Altered, Snapshot: survey.Timestamp17(t0) + "/" + aleppo, Words: 612}
+	}
+	d := Diff{Article: aleppo, A: side("www.presstv.com"), B: side("www.presstv.ir"), Changes: 2, Paragraphs: [][]DiffPiece{
+		{{Text: "Syria peace talks should not hinge on Aleppo: Russia UN envoy"}},
+		{{Text: "Russian UN Ambassador "}, {Text: "Vitaly Churkin", OnlyA: true}, {Text: "Viktor Petrov", OnlyB: true}, {Text: " gave the warning on Tuesday, and over "}, {Text: "400,000", OnlyA: true}, {Text: "40,000", OnlyB: true}, {Text: " people have been killed."}},
+		{{Text: "گفتگوهای صلح سوریه "}, {Text: "نباید", OnlyA: true}, {Text: " به حلب گره بخورد"}},
+	}}
+	bad := d
+	bad.Article = hostileText
+	bad.A.Mirror, bad.A.Verdict, bad.A.Snapshot = hostileText, hostileText, hostileText
+	bad.Paragraphs = [][]DiffPiece{{{Text: hostileText}, {Text: hostileText, OnlyA: true}, {Text: strings.Repeat("x", 100_000), OnlyB: true}}}
+	same := Diff{Article: aleppo, A: side("www.presstv.com"), B: side("www.presstv.co.uk"), Paragraphs: d.Paragraphs[:1]}
+	return map[string]Diff{"diff": d, "diff-hostile": bad, "diff-same": same}
+}
+
 // hundreds is 500 articles on three mirrors, a ninth of them with trouble.
 func hundreds() View {
 	r := samples()["many"].Report

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"os"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"mirrorwatch/crawler"
 	"mirrorwatch/crawler/content"
 	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports"
 )
 
 func diffCommand(w *world) *cli.Command {
@@ -115,7 +115,7 @@ func diff(c *cli.Context, w *world) (err error) {
 			enc.SetIndent("", "  ")
 			return enc.Encode(doc)
 		case "html":
-			return diffPage.Execute(out, map[string]any{"Doc": doc, "Pieces": diffParagraphs(pieces)})
+			return reports.DiffHTML(out, doc.page(pieces))
 		}
 		return diffText(out, doc, w.colour && c.String("out") == "")
 	}
@@ -231,6 +231,22 @@ func diffText(out io.Writer, doc diffDocument, colour bool) error {
 // oneLine makes hostile text safe for a terminal, on one line.
 func oneLine(s string) string { return visible(strings.Join(strings.Fields(s), " ")) }
 
+// page is the document with every word of both texts.
+func (d diffDocument) page(pieces []piece) reports.Diff {
+	of := func(s diffSide) reports.DiffSide {
+		return reports.DiffSide{Mirror: s.Mirror, Vantage: s.Vantage, Time: s.Time, Verdict: s.Verdict, Snapshot: s.Snapshot, Words: s.Words}
+	}
+	out := reports.Diff{Article: d.Article, A: of(d.A), B: of(d.B), Changes: len(d.Changes)}
+	for _, line := range diffParagraphs(pieces) {
+		var words []reports.DiffPiece
+		for _, p := range line {
+			words = append(words, reports.DiffPiece{Text: p.text, OnlyA: p.op == "delete", OnlyB: p.op == "insert"})
+		}
+		out.Paragraphs = append(out.Paragraphs, words)
+	}
+	return out
+}
+
 // diffParagraphs cuts the pieces at the ends of paragraphs.
 func diffParagraphs(pieces []piece) [][]piece {
 	var out [][]piece
@@ -252,32 +268,3 @@ func diffParagraphs(pieces []piece) [][]piece {
 	}
 	return out
 }
-
-func (p piece) Deleted() bool  { return p.op == "delete" }
-func (p piece) Inserted() bool { return p.op == "insert" }
-func (p piece) Text() string   { return p.text }
-
-var diffPage = template.Must(template.New("diff").Parse(`<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>What differs: {{.Doc.Article}}</title>
-<style>
-:root{color-scheme:light dark}
-body{font:1rem/1.55 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dd{margin:0}
-del{background:#fdd;color:#700;text-decoration:line-through}ins{background:#dfd;color:#050;text-decoration:underline}
-@media (prefers-color-scheme:dark){del{background:#511;color:#fcc}ins{background:#153;color:#cfc}}
-</style>
-<h1>{{if .Doc.Equal}}No difference{{else}}{{len .Doc.Changes}} {{if eq (len .Doc.Changes) 1}}difference{{else}}differences{{end}}{{end}}</h1>
-<dl>
-<dt>Article<dd>{{.Doc.Article}}
-<dt><del>Only here</del><dd>{{.Doc.A}}
-<dt><ins>Only here</ins><dd>{{.Doc.B}}
-</dl>
-<main dir="auto">
-{{range .Pieces}}<p dir="auto">{{range .}}{{if .Deleted}}<del>{{.Text}}</del>{{else if .Inserted}}<ins>{{.Text}}</ins>{{else}}{{.Text}}{{end}}{{end}}</p>
-{{end}}</main>
-</html>
-`))

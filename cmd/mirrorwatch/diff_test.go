@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mirrorwatch/reports"
 )
 
 func TestDiffWords(t *testing.T) {
@@ -72,10 +74,10 @@ func TestDiffIsEscaped(t *testing.T) {
 	pieces := diffWords("<b>old</b> text \x1b[31m", "<script>alert(1)</script> text \u202e")
 	doc.Changes = changesOf(pieces)
 	var page, text bytes.Buffer
-	if err := diffPage.Execute(&page, map[string]any{"Doc": doc, "Pieces": diffParagraphs(pieces)}); err != nil {
+	if err := reports.DiffHTML(&page, doc.page(pieces)); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(page.String(), "<script>") || strings.Contains(page.String(), "<b>") {
+	if strings.Contains(page.String(), "<script>") || strings.Contains(page.String(), "<b>") || strings.ContainsAny(page.String(), "\x1b\u202e") {
 		t.Errorf("markup of a page got through:\n%s", page.String())
 	}
 	if err := diffText(&text, doc, false); err != nil {
