@@ -32,18 +32,22 @@ func Base(src []byte) (href string) {
 	return href
 }
 
-// containsFold looks for the lower-case word w, which starts with "<", in any case.
+// containsFold looks for the lower-case word w, which starts with "<" and a letter, in any case. The two octets together are
+// rare enough to be looked for many at a time.
 func containsFold(s []byte, w string) bool {
-	for {
-		i := bytes.IndexByte(s, w[0])
-		if i < 0 || i+len(w) > len(s) {
-			return false
+	for _, first := range [][]byte{{w[0], w[1]}, {w[0], w[1] - 0x20}} {
+		for rest := s; ; {
+			i := bytes.Index(rest, first)
+			if i < 0 || i+len(w) > len(rest) {
+				break
+			}
+			if fold(rest[i:i+len(w)], w) {
+				return true
+			}
+			rest = rest[i+2:]
 		}
-		if fold(s[i:i+len(w)], w) {
-			return true
-		}
-		s = s[i+1:]
 	}
+	return false
 }
 
 type attr struct{ ns, ne, vs, ve int }

@@ -241,3 +241,14 @@ func TestResolveLikeTheParser(t *testing.T) {
 		}
 	}
 }
+
+func TestBaseInAnyCase(t *testing.T) {
+	for in, want := range map[string]string{
+		`<b><base href="/a/">`: "/a/", `<B><br><BaSe HREF='/b/'>`: "/b/", `<BASE href=c>`: "c", `<bas href="x">`: "", `<bas`: "", `<b`: "", ``: "",
+		`<basefont href="x"><base href="/d">`: "/d",
+	} {
+		if got := Base([]byte(in)); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
