@@ -373,7 +373,12 @@ func (d *decoder) raw(n ast.Node, what string) string {
 	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
 		d.failAt(n, "anchors, aliases and tags are not understood", "write the value itself")
 	}
-	d.failAt(n, what+" must be a single value", "")
+	hint := ""
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		hint = "put quotes around it: a colon makes a key of what stands before it"
+	}
+	d.failAt(n, what+" must be a single value", hint)
 	return ""
 }
 
