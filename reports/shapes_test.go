@@ -290,7 +290,7 @@ func TestTablesInPandas(t *testing.T) {
 		}
 	}
 	if python == "" {
-		t.Skip("SKIPPED: no python3 with pandas")
+		lacking(t, "no python3 with pandas (Debian: python3-pandas)")
 	}
 	dir := t.TempDir()
 	r := detailed(sampleReport(sampleFindings()))
