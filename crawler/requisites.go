@@ -35,29 +35,19 @@ type requisite struct {
 	err       error
 }
 
-// maxShared is how many answers of a site's crawl are kept for the snapshots of the same run.
-const maxShared = 2000
-
-// share keeps what a crawl fetched, so that the snapshots of the same run do not ask for it again.
-func (r *requisites) share(vantage string, t target, a *crawlAnswer) {
-	if !t.kind.Requisite() || a.exchange == nil || a.outcome != survey.OK || a.location != "" || a.capture.RecordID == "" {
-		return
-	}
+// fetched is what a snapshot of this run got from the address; nil when none asked for it, or it did not come.
+func (r *requisites) fetched(vantage, address string) *requisite {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seen == nil {
-		r.seen = map[string]*requisite{}
+	q := r.seen[vantage+"\x00"+address]
+	r.mu.Unlock()
+	if q == nil {
+		return nil
 	}
-	key := vantage + "\x00" + t.url
-	if r.seen[key] != nil || len(r.seen) >= maxShared {
-		return
+	q.once.Do(func() {}) // waits for the one that asks
+	if q.err != nil || q.outcome != survey.OK || q.final != address || q.capture.RecordID == "" || q.capture.Status != http.StatusOK {
+		return nil
 	}
-	q := &requisite{capture: a.capture, final: t.url, size: a.exchange.PayloadSize, outcome: survey.OK}
-	if t.kind == markup.Style {
-		q.children = styleChildren(t.url, a.body)
-	}
-	q.once.Do(func() {})
-	r.seen[key] = q
+	return q
 }
 
 // maxChildren is how many requisites of one style sheet are looked at.

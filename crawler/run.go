@@ -90,24 +90,6 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 			return report, err
 		}
 	}
-	for i := range plan.Sites {
-		sp := &plan.Sites[i]
-		if sp.Settings.Links != "site" || r.stopped() {
-			continue
-		}
-		found, clean, err := r.crawlSite(ctx, *sp)
-		if err != nil {
-			return report, err
-		}
-		report.Links = append(report.Links, found.Links...)
-		report.Crawls = append(report.Crawls, found.Crawls...)
-		if r.Crawled != nil {
-			if err := r.Crawled(context.WithoutCancel(ctx), found); err != nil {
-				return report, err
-			}
-		}
-		clean()
-	}
 	checks, err := r.checks(ctx, plan)
 	seen := map[string]bool{}
 	for _, d := range checks {
@@ -124,6 +106,9 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 	}
 	for i := range report.Candidates {
 		report.Candidates[i].Confirmed = r.confirmed.both(report.Candidates[i])
+	}
+	if err == nil {
+		err = r.crawlSites(ctx, plan, &report)
 	}
 	report.Links = merged(report.Links, r.links.report())
 	for _, sp := range plan.Sites {
@@ -147,6 +132,29 @@ func Run(ctx context.Context, cfg Config, plan Plan, stop Stop) (survey.Report, 
 		return report, err
 	}
 	return report, r.Sink.Commit(ctx)
+}
+
+// crawlSites crawls the sites whose settings ask for it. It comes after the checks: a crawl may take longer than a run has
+// time or requests for, and goes on in the next, but each run is to judge its articles.
+func (r *run) crawlSites(ctx context.Context, plan Plan, report *survey.Report) error {
+	for _, sp := range plan.Sites {
+		if sp.Settings.Links != "site" || r.stopped() {
+			continue
+		}
+		found, clean, err := r.crawlSite(ctx, sp)
+		if err != nil {
+			return err
+		}
+		report.Links = append(report.Links, found.Links...)
+		report.Crawls = append(report.Crawls, found.Crawls...)
+		if r.Crawled != nil {
+			if err := r.Crawled(context.WithoutCancel(ctx), found); err != nil {
+				return err
+			}
+		}
+		clean()
+	}
+	return nil
 }
 
 // open makes the fetchers and canaries of a site's vantages. Sites that look through the same vantage with the same

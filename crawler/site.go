@@ -249,7 +249,6 @@ func (c *siteCrawl) work(ctx context.Context, t target) (done bool, err error) {
 	c.find(t, p)
 	c.fragments(t, p)
 	c.places(t, primary.Host, p)
-	c.requisites.share(c.v.vantage.Name, t, p)
 	if err := c.note(t, primary.Host, t.url, &p.linkAnswer); err != nil {
 		return false, err
 	}
@@ -316,6 +315,9 @@ func (c *siteCrawl) get(ctx context.Context, m survey.Mirror, address string, ki
 		case "head":
 			method = http.MethodHead
 		}
+	}
+	if snapped := c.snapped(ctx, address, kind); snapped != nil {
+		return snapped, nil
 	}
 	probe := survey.Probe{Run: v.run, Mirror: m.Host, Vantage: v.vantage.Name, Purpose: survey.ForLink}
 	for attempt := 1; ; attempt++ {
