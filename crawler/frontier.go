@@ -48,8 +48,10 @@ type target struct {
 	run    uint16 // ancestors in a row of the same shape
 }
 
+// ringSize is how many addresses are held in memory; tests make it small.
+var ringSize = 4096
+
 const (
-	ringSize       = 4096
 	maxCrawlURL    = 2048
 	foundName      = "found"
 	doneName       = "done"
