@@ -79,7 +79,7 @@ func rewriteHTML(src []byte, pageURL string, link linker, opt rewriteOptions) []
 			edits = append(edits, oneCandidate(t, base, link)...)
 		}
 		if t.Is("use") && opt.symbol != nil {
-			edits = append(edits, symbols.use(t, base, opt.symbol)...)
+			edits = append(edits, symbols.use(t, base, pageURL, opt.symbol)...)
 		}
 		if t.Is("body") && body == len(src) {
 			body = t.End
@@ -121,7 +121,7 @@ type symbolTable struct {
 	local map[string]string // by URL with fragment
 }
 
-func (s *symbolTable) use(t *markup.Tag, base string, symbol func(abs, id string) ([]byte, string)) []edit {
+func (s *symbolTable) use(t *markup.Tag, base, pageURL string, symbol func(abs, id string) ([]byte, string)) []edit {
 	a, ok := t.Find("href")
 	if !ok {
 		if a, ok = t.Find("xlink:href"); !ok {
@@ -132,9 +132,10 @@ func (s *symbolTable) use(t *markup.Tag, base string, symbol func(abs, id string
 	if !ok || file == "" || id == "" {
 		return nil
 	}
+	silent := []edit{{a.NameStart, a.NameStart, markup.Kept}}
 	abs, ok := markup.Resolve(base, file)
-	if !ok {
-		return nil
+	if !ok || !markup.SameOrigin(abs, pageURL) { // no browser shows it
+		return silent
 	}
 	local, done := s.local[abs+"#"+id]
 	if !done && len(s.local) < maxSymbols {
@@ -148,7 +149,7 @@ func (s *symbolTable) use(t *markup.Tag, base string, symbol func(abs, id string
 		s.local[abs+"#"+id] = local
 	}
 	if local == "" {
-		return nil
+		return silent
 	}
 	return []edit{{a.Start, a.End, "#" + local}}
 }

@@ -406,6 +406,10 @@ func (d *document) use(t *markup.Tag) {
 		d.seen.foreign++
 		return
 	}
+	if !markup.SameOrigin(abs, d.url) { // no browser shows it
+		d.silence(a)
+		return
+	}
 	key := abs + "#" + id
 	local, done := d.symbols[key]
 	if !done && len(d.symbols) < maxSymbols {
@@ -421,6 +425,7 @@ func (d *document) use(t *markup.Tag) {
 	}
 	if local == "" {
 		d.seen.foreign++
+		d.silence(a)
 		return
 	}
 	start, end := a.Start, a.End

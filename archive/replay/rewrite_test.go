@@ -149,8 +149,8 @@ func TestSymbolsAreTakenIn(t *testing.T) {
 		}
 		return []byte(`<symbol id="s-` + id + `"/>`), "s-" + id
 	}
-	got := string(d.HTML([]byte(`<body><svg><use href="/i.svg#a"/><use xlink:href="i.svg#a"/><use href="#own"/><use href="/no.svg#a"/></svg>`)))
-	want := `<body><svg style="position:absolute;width:0;height:0" aria-hidden="true"><symbol id="s-a"/></svg><svg><use href="#s-a"/><use xlink:href="#s-a"/><use href="#own"/><use href="/web/2026im_/https://a.com/no.svg#a"/></svg>`
+	got := string(d.HTML([]byte(`<body><svg><use href="/i.svg#a"/><use xlink:href="i.svg#a"/><use href="#own"/><use href="/no.svg#a"/><use href="//b.com/i.svg#a"/></svg>`)))
+	want := `<body><svg style="position:absolute;width:0;height:0" aria-hidden="true"><symbol id="s-a"/></svg><svg><use href="#s-a"/><use xlink:href="#s-a"/><use href="#own"/><use data-archive-href="/web/2026im_/https://a.com/no.svg#a"/><use data-archive-href="/web/2026im_/https://b.com/i.svg#a"/></svg>`
 	if got != want || d.seen.foreign != 1 {
 		t.Errorf("got %s, %d foreign", got, d.seen.foreign)
 	}

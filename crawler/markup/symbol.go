@@ -1,6 +1,24 @@
 package markup
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
+
+// SameOrigin reports whether two absolute URLs, as Resolve gives them, have scheme, host and port in common. Symbols of SVG
+// files of another origin are shown by no browser.
+func SameOrigin(a, b string) bool { return a != "" && origin(a) == origin(b) }
+
+func origin(u string) string {
+	i := strings.Index(u, "://")
+	if i < 0 {
+		return ""
+	}
+	if j := strings.IndexAny(u[i+3:], "/?#"); j >= 0 {
+		return u[:i+3+j]
+	}
+	return u
+}
 
 // Symbol cuts the element of that id out of an SVG file; nil when it is not there, has no end, or is not ASCII (the page
 // it goes into may have any charset).
