@@ -964,6 +964,7 @@ func (tl *tally) gates(t *testing.T, whole bool) {
 		gate("missed name or number", tl.missedWord.rate(), 0)
 		gate("missed sentence", tl.missedSentence.rate(), 0)
 		gate("false alteration", tl.falseAltered.rate(), 0.05)
+		gate("false alteration over templates that is not of low confidence", tl.movedNotLow.rate(), 0)
 		return
 	}
 	gate("false unavailable", tl.falseUnavailable.rate(), 0.005)

@@ -69,9 +69,10 @@ type comparison struct {
 	r, c         *document
 	al           *alignment
 	out          *textResult
-	looked       bool // cores has run
-	other        bool // the layouts differ
 	coreR, coreC []bool
+	cored        bool // coreR and coreC are known
+	other        bool // the layouts differ
+	looked       bool // other is known
 }
 
 // compareText applies steps B to E of classification.md 2.5 to two prepared documents.
@@ -119,7 +120,7 @@ func compareText(r, c *document, hints textHints) *textResult {
 		return out
 	}
 	m := &comparison{r: r, c: c, al: align(r, c), out: out}
-	out.other = func() bool { m.cores(); return m.other }
+	out.other = m.otherLayout
 	m.walk(hints)
 	return out
 }

@@ -47,16 +47,22 @@ func (d *document) around(core []bool) map[uint64]struct{} {
 	return out
 }
 
-// cores finds the article's blocks on both sides, and whether the pages' layouts differ, when first asked for.
-func (m *comparison) cores() {
-	if m.looked {
-		return
-	}
-	m.looked = true
-	if !m.out.viaVisible {
+// cores finds the article's blocks on both sides when first asked for.
+func (m *comparison) cores() (r, c []bool) {
+	if !m.cored && !m.out.viaVisible {
 		m.coreR, m.coreC = core(m.r, m.al.ref), core(m.c, m.al.cand)
 	}
-	m.other = otherTemplate(m.r, m.c, m.coreR, m.coreC)
+	m.cored = true
+	return m.coreR, m.coreC
+}
+
+// otherLayout is otherTemplate with the article told from its surroundings. It reads all that both pages show, so it is asked last.
+func (m *comparison) otherLayout() bool {
+	if !m.looked {
+		r, c := m.cores()
+		m.looked, m.other = true, otherTemplate(m.r, m.c, r, c)
+	}
+	return m.other
 }
 
 // core marks the blocks within the smallest element that holds nine tenths of a page's matched words. nil when the text came
@@ -107,13 +113,9 @@ func core(d *document, match []int) []bool {
 
 // apart reports whether a sentence stands outside the element that holds the article, on a page of another layout.
 func (m *comparison) apart(d *document, i int) bool {
-	if m.out.viaVisible {
-		return false
-	}
-	m.cores()
-	in := m.coreR
+	in, c := m.cores()
 	if d == m.c {
-		in = m.coreC
+		in = c
 	}
-	return m.other && in != nil && !in[d.sents[i].block]
+	return in != nil && !in[d.sents[i].block] && m.otherLayout()
 }
