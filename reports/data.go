@@ -2,7 +2,6 @@ package reports
 
 import (
 	"bufio"
-	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -15,9 +14,8 @@ import (
 
 // JSON writes the document mirrorwatch/check/1, indented, lists never null.
 func JSON(w io.Writer, r survey.Report) error {
-	enc := json.NewEncoder(w)
+	enc := JSONEncoder(w)
 	enc.SetIndent("", " ")
-	enc.SetEscapeHTML(false)
 	if err := enc.Encode(r.WithLists()); err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
 	}
@@ -44,8 +42,7 @@ type LineArticle struct {
 func JSONL(w io.Writer, r survey.Report) error {
 	r = r.WithLists()
 	out := bufio.NewWriter(w)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
+	enc := JSONEncoder(out)
 	for _, c := range r.Articles {
 		for _, f := range c.Mirrors {
 			if err := enc.Encode(Line{r.Schema, r.Run, LineArticle{c.Site, c.URL, c.Title, c.Reference}, f}); err != nil {

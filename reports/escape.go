@@ -1,9 +1,13 @@
 package reports
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -55,7 +59,52 @@ func hidden(r rune) bool {
 	case r == 0x2028, r == 0x2029:
 		return true
 	}
+	if r&0xFFFE == 0xFFFE || r >= 0xFDD0 && r <= 0xFDEF { // no characters, and not allowed in XML or disliked there
+		return true
+	}
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)
+}
+
+// jsonText rewrites encoded JSON so that it can be printed: control, direction and invisible characters, which JSON allows
+// as they are from U+007F on, become \uXXXX. The values stay the same.
+func jsonText(b []byte) []byte {
+	at := bytes.IndexFunc(b, func(r rune) bool { return r >= 0x7F && hidden(r) })
+	if at < 0 {
+		return b
+	}
+	out := append(make([]byte, 0, len(b)+64), b[:at]...)
+	for at < len(b) {
+		r, size := utf8.DecodeRune(b[at:])
+		switch {
+		case r < 0x7F || !hidden(r):
+			out = append(out, b[at:at+size]...)
+		case r > 0xFFFF:
+			hi, lo := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, "\\u%04x\\u%04x", hi, lo)
+		default:
+			out = fmt.Appendf(out, "\\u%04x", r)
+		}
+		at += size
+	}
+	return out
+}
+
+// jsonWriter passes what an encoder writes on through jsonText. An encoder writes whole values at once, so that no character
+// is cut.
+type jsonWriter struct{ out io.Writer }
+
+func (w jsonWriter) Write(b []byte) (int, error) {
+	if _, err := w.out.Write(jsonText(b)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// JSONEncoder returns an encoder whose output is safe to print on a terminal, and is the same values.
+func JSONEncoder(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(jsonWriter{w})
+	enc.SetEscapeHTML(false)
+	return enc
 }
 
 // shellWord quotes a word for a POSIX shell. Foreign bytes were made visible before, so that no terminal is steered by a

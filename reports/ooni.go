@@ -2,7 +2,6 @@ package reports
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -23,8 +22,7 @@ const (
 // address of the probe are withheld. Bodies stand in the archive, not here.
 func OONI(w io.Writer, r survey.Report) error {
 	out := bufio.NewWriter(w)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
+	enc := JSONEncoder(out)
 	void := voidVantages(r.Run)
 	for ci := range r.Articles {
 		c := &r.Articles[ci]

@@ -175,7 +175,7 @@ func sampleView(r survey.Report) View {
 	return v
 }
 
-const hostileText = "<script>alert(1)</script>\"'>=cmd|' /C calc'!A0\x1b[31mred\x07\u202Egnp.exe\u2066 @everyone [x](javascript:alert(1)) `a|b`\r\n\xff\u200b]]>"
+const hostileText = "<script>alert(1)</script>\"'>=cmd|' /C calc'!A0\x1b[31mred\x07\u202Egnp.exe\u2066 @everyone [x](javascript:alert(1)) `a|b`\r\n\xff\u200b]]>\ufffe\x00\u009b2J"
 
 // sampleDiffs are differences as `diff --format html` shows them.
 func sampleDiffs() map[string]Diff {
