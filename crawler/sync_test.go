@@ -16,7 +16,7 @@ const harbourFeed = `<?xml version="1.0"?><rss version="2.0"><channel><title>Har
 </channel></rss>`
 
 const (
-	harbourIndex   = `<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><sitemap><loc>https://www.harbour.example/map1.xml</loc></sitemap><sitemap><loc>https://foreign.example/map.xml</loc></sitemap></sitemapindex>`
+	harbourIndex   = `<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><sitemap><loc>https://www.harbour.example/map1.xml.gz</loc></sitemap><sitemap><loc>https://foreign.example/map.xml</loc></sitemap></sitemapindex>`
 	harbourSitemap = `<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><url><loc>https://www.harbour.example/newest</loc><lastmod>2026-01-09T08:00:00Z</lastmod></url></urlset>`
 )
 
@@ -27,7 +27,7 @@ func TestSync(t *testing.T) {
 	w := newWorld(t)
 	story := func(host string) http.HandlerFunc { return page(200, articlePage(host)) }
 	w.serve(primary, newspaper{host: primary, extra: map[string]http.HandlerFunc{
-		"/rss.xml": text("application/rss+xml", harbourFeed), "/sitemap.xml": text("application/xml", harbourIndex), "/map1.xml": text("application/xml", harbourSitemap),
+		"/rss.xml": text("application/rss+xml", harbourFeed), "/sitemap.xml": text("application/xml", harbourIndex), "/map1.xml.gz": text("application/gzip", string(gzipped(harbourSitemap))),
 		"/new": story(primary), "/middle": story(primary), "/old": story(primary), "/newest": story(primary)}})
 	w.serve(mirror, newspaper{host: mirror, extra: map[string]http.HandlerFunc{"/new": story(mirror), "/middle": story(mirror), "/old": story(mirror)}})
 	w.refuse("foreign.example")
@@ -74,7 +74,19 @@ func TestSync(t *testing.T) {
 			t.Errorf("completeness: %+v", s)
 		}
 	}
-	if len(r.Sync) != 2 {
+	for _, a := range r.Sync[1].Arrivals {
+		switch a.Article {
+		case at + "/new":
+			if a.State != survey.ArrivalPresent || a.Published == nil || !a.Published.Equal(published) || a.FirstSeen == nil || !a.FirstSeen.Equal(first.Add(2*time.Hour)) || a.Lag == nil {
+				t.Errorf("what arrived: %+v", a)
+			}
+		case at + "/newest":
+			if a.State != survey.ArrivalMissing || a.FirstSeen != nil || a.Lag != nil {
+				t.Errorf("what did not arrive: %+v", a)
+			}
+		}
+	}
+	if len(r.Sync) != 2 || len(r.Sync[1].Arrivals) != 3 {
 		t.Errorf("%d rows of completeness", len(r.Sync))
 	}
 	for _, e := range w.exchange {
