@@ -264,6 +264,13 @@ func (a *Archive) takeLock(ctx context.Context) error {
 	}
 	if !ok {
 		b, _ := os.ReadFile(name)
+		for range 10 { // the holder may be about to write its text
+			if len(b) > 0 {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+			b, _ = os.ReadFile(name)
+		}
 		return &LockedError{Path: name, Holder: strings.TrimSpace(cut(string(b), 200))}
 	}
 	text := fmt.Sprintf("process %d since %s\n", os.Getpid(), a.opt.Now().UTC().Format(time.RFC3339))
@@ -272,7 +279,8 @@ func (a *Archive) takeLock(ctx context.Context) error {
 }
 
 func (a *Archive) unlock() {
-	if a.lock != nil {
+	if a.lock != nil && a.lock.Locked() {
+		_ = os.Truncate(a.path(lockFile), 0) // nobody holds it: no text of an old holder beside a new lock
 		_ = a.lock.Unlock()
 	}
 }

@@ -90,9 +90,9 @@ func (d *daemon) plan(ctx context.Context, at time.Time) error {
 	if at.IsZero() {
 		return errors.New("watch: the schedule never comes due again")
 	}
-	start := gocron.OneTimeJobStartDateTime(at)
-	if !at.After(time.Now().Add(time.Second)) {
-		start = gocron.OneTimeJobStartImmediately()
+	start := gocron.OneTimeJobStartImmediately()
+	if wait := at.Sub(d.w.now()); wait > 50*time.Millisecond {
+		start = gocron.OneTimeJobStartDateTime(time.Now().Add(wait))
 	}
 	_, err := d.scheduler.NewJob(gocron.OneTimeJob(start), gocron.NewTask(func() { d.run(ctx) }))
 	if err != nil {

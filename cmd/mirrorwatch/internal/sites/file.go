@@ -633,6 +633,11 @@ func (d *decoder) site(f *File, at entry) {
 		}
 	}
 	if s.Primary.Host == "" {
+		for _, e := range all { // "prmary" is what to point at
+			if !contains(siteKeys, e.key) && findSetting(e.key) == nil {
+				d.unknown(e, what, append(append([]string{}, siteKeys...), Keys()...)...)
+			}
+		}
 		d.failAt(at.node, what+" has no primary", "primary: https://www.example.org")
 	}
 	onSite := func(n ast.Node, what string) string {
