@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -111,7 +110,7 @@ func diff(c *cli.Context, w *world) (err error) {
 	write := func(out io.Writer) error {
 		switch format {
 		case "json":
-			enc := json.NewEncoder(out)
+			enc := reports.JSONEncoder(out)
 			enc.SetIndent("", "  ")
 			return enc.Encode(doc)
 		case "html":

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -9,6 +8,7 @@ import (
 
 	"mirrorwatch/archive"
 	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports"
 )
 
 func importCommand(w *world) *cli.Command {
@@ -76,7 +76,7 @@ func importFiles(c *cli.Context, w *world) (err error) {
 		fmt.Fprintf(w.stdout, "%s: %s, %d there already (%d under another record ID), %d left out as damaged\n", visible(name), plural(r.Records, "record"), r.Duplicates, r.Equal, r.Damaged)
 	}
 	if format == "json" {
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(map[string]any{"schema": "mirrorwatch/import/1", "files": results}); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"mirrorwatch/archive/history"
 	"mirrorwatch/cmd/mirrorwatch/internal/sites"
 	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports"
 	"mirrorwatch/reports/notify"
 )
 
@@ -93,7 +94,7 @@ func incidents(c *cli.Context, w *world) (err error) {
 		return showIncident(c, w, d, list[0], format)
 	}
 	if format == "json" {
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(map[string]any{"schema": "mirrorwatch/incidents/1", "incidents": list}); err != nil {
 			return err
@@ -153,7 +154,7 @@ func showIncident(c *cli.Context, w *world, d *data, in survey.Incident, format 
 		if told == nil {
 			told = []history.Notice{}
 		}
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(map[string]any{"schema": "mirrorwatch/incident/1", "incident": in, "notices": told})
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -11,6 +10,7 @@ import (
 	"mirrorwatch/archive/history"
 	"mirrorwatch/cmd/mirrorwatch/internal/sites"
 	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports"
 )
 
 func listCommand(w *world) *cli.Command {
@@ -66,7 +66,7 @@ func list(c *cli.Context, w *world) (err error) {
 		if rows == nil {
 			rows = []survey.SnapshotRow{}
 		}
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(map[string]any{"schema": "mirrorwatch/list/1", "snapshots": rows}); err != nil {
 			return err

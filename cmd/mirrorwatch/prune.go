@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"mirrorwatch/archive/history"
 	"mirrorwatch/cmd/mirrorwatch/internal/sites"
 	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports"
 )
 
 func pruneCommand(w *world) *cli.Command {
@@ -101,7 +101,7 @@ func prune(c *cli.Context, w *world) (err error) {
 		}
 	}
 	if format == "json" {
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(map[string]any{"schema": "mirrorwatch/prune/1", "dry_run": dry, "epochs": epochs, "archive": rep, "snapshots": rows, "history_rows": thin.Total()})
 	}

@@ -21,6 +21,7 @@ import (
 	"mirrorwatch/crawler/compare"
 	"mirrorwatch/crawler/message"
 	"mirrorwatch/crawler/survey"
+	"mirrorwatch/reports"
 )
 
 func rejudgeCommand(w *world) *cli.Command {
@@ -102,7 +103,7 @@ func rejudge(c *cli.Context, w *world) (err error) {
 		}
 	}
 	if format == "json" {
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(map[string]any{"schema": "mirrorwatch/rejudge/1", "run": run, "rules_then": then, "rules_now": rules.Version(), "verdicts": list}); err != nil {
 			return err

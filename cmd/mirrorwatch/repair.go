@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 
 	"mirrorwatch/archive"
 	"mirrorwatch/archive/history"
+	"mirrorwatch/reports"
 )
 
 func repairCommand(w *world) *cli.Command {
@@ -59,7 +59,7 @@ func repair(c *cli.Context, w *world) error {
 		res.Actions = append(res.Actions, archive.RepairAction{File: historyFile, Action: "rebuilt", Kept: kept, Message: fmt.Sprintf("%d runs, %d checks", runs, checks)})
 	}
 	if format == "json" {
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(res)
 	}

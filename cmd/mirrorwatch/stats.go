@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 
 	"mirrorwatch/archive/history"
 	"mirrorwatch/cmd/mirrorwatch/internal/sites"
+	"mirrorwatch/reports"
 )
 
 func statsCommand(w *world) *cli.Command {
@@ -114,7 +114,7 @@ func stats(c *cli.Context, w *world) (err error) {
 		return err
 	}
 	if format == "json" {
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		return enc.Encode(map[string]any{"schema": "mirrorwatch/stats/1", "folder": f, "history": h, "prunable_rows": p.Total()})
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mirrorwatch/archive"
+	"mirrorwatch/reports"
 )
 
 func verifyCommand(w *world) *cli.Command {
@@ -54,7 +54,7 @@ func verify(c *cli.Context, w *world) error {
 		res.Add(refs...)
 	}
 	if format == "json" {
-		enc := json.NewEncoder(w.stdout)
+		enc := reports.JSONEncoder(w.stdout)
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(res); err != nil {
 			return err
