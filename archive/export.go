@@ -85,8 +85,12 @@ func (a *Archive) ExportFile(ctx context.Context, to string, snaps []survey.Snap
 	return report, place(f.Name(), to, opt.Force)
 }
 
-// createBeside makes a file that will be renamed to name, with the mode that the process's mask asks for.
+// createBeside makes a file that will be renamed to name, with the mode that the process's mask asks for. A device or a
+// pipe of that name is not replaced, whoever asks for it.
 func createBeside(name string) (*os.File, error) {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is there and is no file", name)
+	}
 	for try := 0; ; try++ {
 		f, err := os.OpenFile(fmt.Sprintf("%s.tmp-%d-%d", name, os.Getpid(), try), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 		if !errors.Is(err, fs.ErrExist) || try == 100 {

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,7 +52,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("verify: status %d\n%s%s", code, out, errs)
 		}
 	}
-	for _, limit := range []string{"2000", "20000", "40000"} {
+	for _, limit := range []string{"20000", "40000", "60000"} {
 		t.Run("limit "+limit, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
 			if code, _, errs := exitCode(t, demoProcess(w, ca, dir, "check")); code != exitFound {
@@ -75,6 +76,7 @@ func TestFullDisk(t *testing.T) {
 			t.Skipf("SKIPPED: no tmpfs here: %v", err)
 		}
 		t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+		full := false
 		for range 40 {
 			code, out, errs := exitCode(t, demoProcess(w, ca, dir, "check"))
 			if code == exitFound {
@@ -83,8 +85,12 @@ func TestFullDisk(t *testing.T) {
 			if code != exitOurs || !strings.Contains(errs, dir) {
 				t.Errorf("status %d, want %d and a message with the path:\n%s%s", code, exitOurs, out, errs)
 			}
+			full = strings.Contains(errs, syscall.ENOSPC.Error()) || strings.Contains(errs, "full")
 			t.Logf("%s", errs)
 			break
+		}
+		if !full {
+			t.Error("the disk never was full: the test has shown nothing")
 		}
 		if code, out, errs := exitCode(t, demoProcess(w, ca, dir, "verify", "--full")); code != exitOK {
 			t.Errorf("verify: status %d\n%s%s", code, out, errs)
@@ -94,4 +100,60 @@ func TestFullDisk(t *testing.T) {
 		}
 		recovers(t, dir)
 	})
+}
+
+// Issue 4 point 8 on /dev/full: every command whose answer cannot be written says so with the path and status 4; files that
+// commands write to are never put in the place of a device; the archive is valid afterwards.
+func TestFullDevice(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	defer full.Close()
+	w, ca := demoWorld(t)
+	dir := filepath.Join(t.TempDir(), "data")
+	if code, _, errs := exitCode(t, demoProcess(w, ca, dir, "check")); code != exitFound {
+		t.Fatalf("status %d: %s", code, errs)
+	}
+	sitesFile := filepath.Join(t.TempDir(), "keep.yaml")
+	if err := os.WriteFile(sitesFile, []byte("retention: {epoch: month, warc: 2y}\nsites: {presstv: {primary: \"https://www.presstv.com\"}}\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"report", "--format", "json"}, {"report", "--format", "csv"}, {"list"}, {"stats"}, {"verify", "--quick"}, {"verify", "--full"}, {"verify", "--format", "json"},
+		{"incidents", "--format", "json"}, {"rejudge"}, {"rejudge", "--format", "json"}, {"diff", w.Article, "--mirror", "www.presstv.com", "--mirror", "altered.presstv.example"}, {"find", w.Article}, {"export", "--dry-run"},
+		{"prune", "--sites", sitesFile}, {"repair"}, {"check", "--format", "json"}, {"check"},
+	} {
+		cmd := demoProcess(w, ca, dir, args...)
+		if args[0] == "check" {
+			cmd.Args = slices.DeleteFunc(cmd.Args, func(s string) bool { return s == "-q" })
+		}
+		var errs strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &errs
+		_ = cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != exitOurs || !strings.Contains(errs.String(), "/dev/stdout") || !strings.Contains(errs.String(), syscall.ENOSPC.Error()) {
+			t.Errorf("%v: status %d: %s", args, code, errs.String())
+		}
+	}
+	// --out and --to: a device of our own, so that a mistake breaks no other's.
+	device := filepath.Join(t.TempDir(), "full.warc.gz")
+	if err := syscall.Mknod(device, syscall.S_IFCHR|0o666, 1<<8|7); err != nil {
+		t.Skipf("SKIPPED: no device of our own: %v", err)
+	}
+	for _, args := range [][]string{
+		{"report", "--format", "json", "--out", device}, {"report", "--format", "html", "--out", device}, {"check", "--out", device},
+		{"export", "--to", device}, {"export", "--force", "--to", device}, {"restore", w.Article, "--as", "raw", "--force", "--to", device},
+		{"restore", w.Article, "--as", "html", "--force", "--to", device}, {"restore", w.Article, "--as", "warc", "--force", "--to", device},
+	} {
+		code, out, errs := exitCode(t, demoProcess(w, ca, dir, args...))
+		if code != exitOurs && code != exitUsage || !strings.Contains(errs, device) {
+			t.Errorf("%v: status %d, want %d or %d and a message with the path:\n%s%s", args, code, exitOurs, exitUsage, out, errs)
+		}
+		if st, err := os.Stat(device); err != nil || st.Mode()&os.ModeCharDevice == 0 {
+			t.Fatalf("%v: the device is gone: %v", args, err)
+		}
+	}
+	if code, out, errs := run(t, "verify", "--full", "--data", dir); code != exitOK {
+		t.Errorf("verify: status %d\n%s%s", code, out, errs)
+	}
 }

@@ -4,8 +4,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 	_ "time/tzdata" // zones of sites files work on machines without a zone database
 
@@ -56,12 +59,38 @@ func isTerminal(f *os.File) bool {
 
 // execute runs one command and returns its exit status. It is the only place where errors become statuses.
 func execute(ctx context.Context, args []string, w world) int {
+	out := &answer{w: w.stdout}
+	w.stdout = out
 	app := newApp(&w)
 	ordered, err := reorder(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, ordered)
 	}
+	// An answer that nobody got is no answer, whatever it would have been.
+	if s := (*status)(nil); out.err != nil && (err == nil || errors.As(err, &s) && s.code == exitFound) {
+		err = fmt.Errorf("writing the answer: %w", out.err)
+	}
 	return report(w.stderr, err)
+}
+
+// answer is stdout that remembers that it could not be written, as on a full disk: commands print line by line and look at
+// no line's error.
+type answer struct {
+	w   io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	n, err := a.w.Write(p)
+	if err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.err == nil {
+			a.err = err
+		}
+	}
+	return n, err
 }
 
 func newApp(w *world) *cli.App {

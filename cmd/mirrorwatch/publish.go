@@ -204,10 +204,21 @@ func shownDir(dir string) string {
 	return dir
 }
 
-// writeWhole writes a file whole or not at all, replacing what was there.
+// writeWhole writes a file whole or not at all, replacing what was there; what is no file, such as a pipe or a device, is
+// written to and stays what it is.
 func writeWhole(name string, write func(f *os.File) error) error { return replace(name, true, write) }
 
 func replace(name string, sync bool, write func(f *os.File) error) (err error) {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() && !st.IsDir() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err == nil {
+			err = errors.Join(write(f), f.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("writing %q: %w", name, err)
+		}
+		return nil
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".mirrorwatch-*")
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", name, err)
