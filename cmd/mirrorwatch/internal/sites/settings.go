@@ -160,10 +160,10 @@ var settings = []setting{
 		show: func(s *Settings) string {
 			return join(s.Mirrors, func(m survey.Mirror) string { return m.Origin() })
 		}},
-	word("links", "which links are checked", "page", []string{"none", "page", "site"}, func(s *Settings) *string { return &s.Links }),
+	word("links", "which links are checked: none, those of each article's page, or the whole site (crawled from the first vantage that works)", "page", []string{"none", "page", "site"}, func(s *Settings) *string { return &s.Links }),
 	boolean("external", "check links to foreign hosts too", func(s *Settings) *bool { return &s.External }),
 	word("media", "how videos and sound are checked", "head", []string{"none", "head", "all"}, func(s *Settings) *string { return &s.Media }),
-	boolean("fragments", "check that #fragments exist", func(s *Settings) *bool { return &s.Fragments }),
+	boolean("fragments", "check that the #part a link names is on its page, on each mirror", func(s *Settings) *bool { return &s.Fragments }),
 	{name: "connect_to", list: true, doc: "HOST1:PORT1:HOST2:PORT2, as curl's --connect-to",
 		set: func(s *Settings, v string) error {
 			from, to, err := ParseConnectTo(v)
@@ -291,8 +291,8 @@ var settings = []setting{
 	duration("max_time", "bound on the time of one run; 0 is none", "0", func(s *Settings) *time.Duration { return &s.MaxTime }).ofRun(),
 	duration("grace", "time for visits in flight after a signal", "10s", func(s *Settings) *time.Duration { return &s.Grace }).ofRun(),
 	duration("requisites_every", "how often pictures, styles and scripts are fetched again", "24h", func(s *Settings) *time.Duration { return &s.RequisitesEvery }),
-	duration("links_every", "how often links are checked again", "24h", func(s *Settings) *time.Duration { return &s.LinksEvery }),
-	text("baseline", "file with findings that are known and accepted", plainText("a path"), func(s *Settings) *string { return &s.Baseline }).asPath(),
+	duration("links_every", "how often links that work are checked again, and sites crawled; 0: every run", "24h", func(s *Settings) *time.Duration { return &s.LinksEvery }),
+	text("baseline", "file with broken links that are known and accepted; written when it does not exist", plainText("a path"), func(s *Settings) *string { return &s.Baseline }).asPath(),
 	boolean("confirm_candidates", "visit mirrors that pages announce", func(s *Settings) *bool { return &s.ConfirmCandidates }),
 	text("user_agent", "User-Agent to send", plainText("printable text"), func(s *Settings) *string { return &s.UserAgent }),
 	boolean("ignore_robots", "do not ask robots.txt about links", func(s *Settings) *bool { return &s.IgnoreRobots }),
