@@ -536,6 +536,9 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if err := j.afterRun(ctx, w, &doc); err != nil {
 		return err
 	}
+	if err := j.open.history.Sync(ctx); err != nil { // before anything of it is told
+		return err
+	}
 	page, err := publish(ctx, j.open, w.now(), time.Time{})
 	if err != nil {
 		return err
