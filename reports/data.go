@@ -173,20 +173,17 @@ func CSVCell(s string) string {
 func Markdown(w io.Writer, r survey.Report) error {
 	out := bufio.NewWriter(w)
 	state, sentence := Sentence(r)
-	fmt.Fprintf(out, "## %s %s\n\n%s, run `%s`\n", mark(state), MarkdownText(sentence, 2000), utc(r.Run.Started), code(string(r.Run.ID)))
+	fmt.Fprintf(out, "## %s %s\n\n%s, %s `%s`\n", mark(state), MarkdownText(sentence, 2000), utc(r.Run.Started), say["md-run"], code(string(r.Run.ID)))
 	void := voidVantages(r.Run)
 	for _, c := range r.Articles {
 		title := c.Title
 		if title == "" {
-			title = "(no title)"
+			title = say["no-title"]
 		}
-		fmt.Fprintf(out, "\n### %s\n\n`%s`\n\n| mirror | state | verdict | why | snapshot |\n|---|---|---|---|---|\n", MarkdownText(title, 300), code(c.URL))
+		fmt.Fprintf(out, "\n### %s\n\n`%s`\n\n%s\n|---|---|---|---|---|\n", MarkdownText(title, 300), code(c.URL), say["md-head"])
 		for i := range c.Mirrors {
 			f := &c.Mirrors[i]
-			name := string(f.Mirror)
-			if f.Vantage != "" && f.Vantage != "direct" {
-				name += " from " + f.Vantage
-			}
+			name := placeName(f)
 			snapshot := ""
 			if f.Snapshot != nil {
 				snapshot = "`" + code(*f.Snapshot) + "`"
@@ -198,13 +195,13 @@ func Markdown(w io.Writer, r survey.Report) error {
 			f := &c.Mirrors[i]
 			for n, ch := range f.Changes {
 				if n == 5 {
-					fmt.Fprintf(out, "- and %s\n", plural(len(f.Changes)-5, "more change", "more changes"))
+					fmt.Fprintf(out, "- "+say["t-and"]+"\n", plural(len(f.Changes)-5, say["one-more-change"], say["many-changes-more"]))
 					break
 				}
 				if n == 0 {
-					fmt.Fprintf(out, "\nChanges on %s:\n\n", MarkdownText(string(f.Mirror), 100))
+					fmt.Fprintf(out, "\n"+say["md-changes"]+"\n\n", MarkdownText(string(f.Mirror), 100))
 				}
-				fmt.Fprintf(out, "- %s: “%s” became “%s”\n", MarkdownText(spaced(ch.Kind), 40), MarkdownText(ch.Reference, 200), MarkdownText(ch.Candidate, 200))
+				fmt.Fprintf(out, "- "+say["md-became"]+"\n", MarkdownText(spaced(ch.Kind), 40), MarkdownText(ch.Reference, 200), MarkdownText(ch.Candidate, 200))
 			}
 		}
 	}
@@ -212,7 +209,7 @@ func Markdown(w io.Writer, r survey.Report) error {
 		fmt.Fprintf(out, "\n### %s\n\n", say["announced"])
 		for i, c := range r.Candidates {
 			if i == 50 {
-				fmt.Fprintf(out, "- and %d more\n", len(r.Candidates)-50)
+				fmt.Fprintf(out, "- "+say["more"]+"\n", len(r.Candidates)-50)
 				break
 			}
 			fmt.Fprintf(out, "- `%s`: “%s”\n", code(string(c.Host)), MarkdownText(c.Evidence, 200))
@@ -298,7 +295,7 @@ func JUnit(w io.Writer, r survey.Report) error {
 			f := &c.Mirrors[i]
 			name := string(f.Mirror)
 			if f.Vantage != "" {
-				name += " from " + f.Vantage
+				name = fmt.Sprintf(say["from-vantage"], name, f.Vantage)
 			}
 			t := testCase{Name: Visible(name, 300), Class: Visible(c.Site, 300), Time: "0"}
 			if f.Timing.Total != nil {
@@ -314,7 +311,7 @@ func JUnit(w io.Writer, r survey.Report) error {
 					detail = append(detail, Visible(reasonOr(reason), 500))
 				}
 				if f.Snapshot != nil {
-					detail = append(detail, "snapshot "+Visible(*f.Snapshot, 2000))
+					detail = append(detail, fmt.Sprintf(say["x-snapshot"], Visible(*f.Snapshot, 2000)))
 				}
 				t.Failure = &failure{words, string(f.State), strings.Join(detail, "\n")}
 				s.Failures++

@@ -22,7 +22,7 @@ func Visible(s string, limit int) string {
 	n := 0
 	for i := 0; i < len(s); {
 		if limit > 0 && n == limit {
-			fmt.Fprintf(&b, "… (%d more bytes)", len(s)-i)
+			b.WriteString("… (" + fmt.Sprintf(say["more-bytes"], len(s)-i) + ")")
 			break
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])

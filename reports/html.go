@@ -352,11 +352,11 @@ func newPage(v View) pageData {
 }
 
 func conclusionLine(k survey.Conclusion) string {
-	from := ""
+	where := string(k.Mirror)
 	if k.Vantage != "" {
-		from = " from " + k.Vantage
+		where = fmt.Sprintf(say["from-vantage"], where, k.Vantage)
 	}
-	return Visible(fmt.Sprintf("%s%s: %s (%s confidence). %s", k.Mirror, from, spaced(k.Say), k.Confidence, k.Why), 500)
+	return Visible(fmt.Sprintf(say["conclusion"], where, spaced(k.Say), k.Confidence, k.Why), 500)
 }
 
 func warnings(r survey.Report) (all []string) {
@@ -423,10 +423,7 @@ func notJudged(r survey.Report) (all []unsure) {
 
 // placeName is the mirror, and the vantage when it is not the direct one.
 func placeName(f *survey.Finding) string {
-	if f.Vantage != "" && f.Vantage != "direct" {
-		return string(f.Mirror) + " from " + f.Vantage
-	}
-	return string(f.Mirror)
+	return vantagePlace(string(f.Mirror), f.Vantage)
 }
 
 func facts(r survey.Report) []fact {
@@ -523,7 +520,7 @@ func cards(v View, now time.Time) []card {
 			words = reasonText[survey.ReasonVoid]
 		}
 		if m.articles > 1 {
-			words = fmt.Sprintf("%d of %d articles: %s", m.at, m.articles, words)
+			words = fmt.Sprintf(say["articles-of"], m.at, m.articles, words)
 		}
 		cd.Words = Visible(words, 300)
 		since := m.worst.Since
@@ -540,7 +537,7 @@ func cards(v View, now time.Time) []card {
 			for _, w := range []struct {
 				name string
 				c    survey.Counts
-			}{{"24 h", h.H24}, {"7 days", h.D7}, {"30 days", h.D30}, {"90 days", h.D90}} {
+			}{{say["w-24h"], h.H24}, {say["w-7d"], h.D7}, {say["w-30d"], h.D30}, {say["w-90d"], h.D90}} {
 				cd.Windows = append(cd.Windows, window{w.name, percent(w.c), fmt.Sprintf("%d/%d", w.c.Up, w.c.Judged())})
 			}
 			cd.Strip, cd.StripLabel, cd.Trouble = strip(h)
@@ -568,32 +565,32 @@ func percent(c survey.Counts) string {
 func certificate(f *survey.Finding, now time.Time) string {
 	switch {
 	case f == nil || f.TLS == nil:
-		return "no certificate seen"
+		return say["cert-none"]
 	case f.TLS.NotAfter.IsZero():
-		return "certificate: end not known"
+		return say["cert-unknown"]
 	}
 	days := int(f.TLS.NotAfter.Sub(now).Hours() / 24)
 	switch {
 	case f.TLS.NotAfter.Before(now):
-		return "certificate expired " + utc(f.TLS.NotAfter)
+		return fmt.Sprintf(say["cert-expired"], utc(f.TLS.NotAfter))
 	case !f.TLS.Verified:
-		return "certificate does not verify"
+		return say["cert-unverified"]
 	}
-	return "certificate: " + plural(days, "day", "days") + " left"
+	return fmt.Sprintf(say["cert-left"], plural(days, say["one-day"], say["many-days"]))
 }
 
 func families(f *survey.Finding) string {
 	if f == nil {
-		return "IPv4 and IPv6 not measured"
+		return say["no-families"]
 	}
 	one := func(name string, o *survey.Outcome) string {
 		switch {
 		case o == nil:
-			return name + " none"
+			return name + " " + say["none"]
 		case *o == survey.OK:
 			return name + " ✓"
 		case *o == survey.NoRoute:
-			return name + " not measured"
+			return name + " " + say["not-measured"]
 		}
 		return name + " ✕ " + outcomeWords(*o)
 	}
@@ -654,9 +651,9 @@ func strip(h *survey.MirrorHistory) (bars []bar, label string, trouble []string)
 			continue
 		}
 		bad++
-		trouble = append(trouble, fmt.Sprintf("%s: %s up (%d of %d), %d degraded, %d down", d.Day.UTC().Format("2006-01-02"), percent(d.Counts), d.Up, d.Judged(), d.Degraded, d.Down))
+		trouble = append(trouble, fmt.Sprintf(say["day-line"], d.Day.UTC().Format("2006-01-02"), percent(d.Counts), d.Up, d.Judged(), d.Degraded, d.Down))
 	}
-	label = fmt.Sprintf("Last %d days: %d without trouble, %d with trouble, %d without data", len(h.Days), good, bad, none)
+	label = fmt.Sprintf(say["strip-label"], len(h.Days), good, bad, none)
 	return bars, label, trouble
 }
 
@@ -727,10 +724,7 @@ func matrices(v View) grid {
 	}
 	for n := range all {
 		for _, k := range keys[n] {
-			name := k.mirror
-			if k.vantage != "" && k.vantage != "direct" {
-				name += " from " + k.vantage
-			}
+			name := vantagePlace(k.mirror, k.vantage)
 			all[n].Columns = append(all[n].Columns, Visible(name, 120))
 		}
 	}
@@ -776,7 +770,7 @@ func matrices(v View) grid {
 				differ++
 			}
 		}
-		m.Caption = Visible(fmt.Sprintf(say["matrix-caption"], names[n], plural(len(m.Rows), "article", "articles"), plural(len(m.Columns), "address", "addresses"), differ), 300)
+		m.Caption = Visible(fmt.Sprintf(say["matrix-caption"], names[n], plural(len(m.Rows), say["one-article"], say["many-articles"]), plural(len(m.Columns), say["one-address"], say["many-addresses"]), differ), 300)
 		m.Long = len(m.Columns) > 4 && len(m.Rows) <= 5
 		m.Lean = lean && !m.Long
 	}
@@ -801,10 +795,10 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool, l
 	}
 	var meta []string
 	if f.Status != nil {
-		meta = append(meta, fmt.Sprintf("status %d", *f.Status))
+		meta = append(meta, fmt.Sprintf(say["status-n"], *f.Status))
 	}
 	if f.Timing.Total != nil {
-		meta = append(meta, fmt.Sprintf("%.0f ms", *f.Timing.Total))
+		meta = append(meta, fmt.Sprintf(say["u-ms0"], *f.Timing.Total))
 	}
 	if lean {
 		// The page stays small: the article's own page has the evidence.
@@ -813,14 +807,14 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool, l
 			out.Meta = Visible(out.Reason, 80)
 		case out.State != survey.Up:
 		case f.Timing.Total != nil:
-			out.Words, out.Meta = "", fmt.Sprintf("%.0f ms", *f.Timing.Total)
+			out.Words, out.Meta = "", fmt.Sprintf(say["u-ms0"], *f.Timing.Total)
 		default:
 			out.Words = ""
 		}
 		return out
 	}
 	if f.Text != nil {
-		meta = append(meta, plural(f.Text.Words, "word", "words"))
+		meta = append(meta, plural(f.Text.Words, say["one-word"], say["many-words"]))
 	}
 	out.Meta = strings.Join(meta, " · ")
 	if f.Snapshot != nil {
@@ -831,23 +825,23 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool, l
 	more := func(s string) {
 		out.More = append(out.More, Visible(s, 400))
 	}
-	more("confidence: " + string(f.Confidence))
+	more(fmt.Sprintf(say["e-confidence"], f.Confidence))
 	for i, reason := range f.Reasons {
 		if i > 0 {
 			more(reasonOr(reason))
 		}
 	}
 	if f.FinalURL != "" && f.FinalURL != f.URL {
-		more("answered by " + f.FinalURL)
+		more(fmt.Sprintf(say["e-answered"], f.FinalURL))
 	}
 	if f.Peer != nil {
-		more("peer " + *f.Peer)
+		more(fmt.Sprintf(say["e-peer"], *f.Peer))
 	}
 	for _, m := range f.Matched {
-		more("rule " + m.Rule + " of " + m.List)
+		more(fmt.Sprintf(say["e-rule"], m.Rule, m.List))
 	}
 	if f.Body != nil && f.Body.SHA256 != "" {
-		more("body sha256 " + f.Body.SHA256)
+		more(fmt.Sprintf(say["e-body"], f.Body.SHA256))
 	}
 	if n := len(out.More); n > 20 {
 		out.More = append(out.More[:20], fmt.Sprintf(say["more"], n-20))

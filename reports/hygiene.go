@@ -65,10 +65,10 @@ func textSites(out io.Writer, r survey.Report, p painter) {
 	const most = 20
 	rows, _ := brokenRows(r.Links)
 	if n := brokenLinks(r); n > 0 {
-		fmt.Fprintf(out, "\n%s:\n", plural(n, "broken link", "broken links"))
+		fmt.Fprintf(out, "\n%s:\n", plural(n, say["one-broken-link"], say["many-broken-links"]))
 		for i, b := range rows {
 			if i == most {
-				fmt.Fprintf(out, "  and %d more\n", n-most)
+				fmt.Fprintf(out, textAndMore+"\n", n-most)
 				break
 			}
 			fmt.Fprintf(out, "  %s %s\n", p.state(survey.Down, "✕"), b.Target)
@@ -76,7 +76,7 @@ func textSites(out io.Writer, r survey.Report, p painter) {
 				fmt.Fprintf(out, "      %s\n", on)
 			}
 			if b.Parents != "" {
-				fmt.Fprintf(out, "      %s\n", p.faint("on "+b.Parents))
+				fmt.Fprintf(out, "      %s\n", p.faint(fmt.Sprintf(say["t-on"], b.Parents)))
 			}
 		}
 	}
@@ -98,68 +98,68 @@ func textSites(out io.Writer, r survey.Report, p painter) {
 		}
 	}
 	if len(order) > 0 {
-		fmt.Fprintln(out, "\nlinks not judged:")
+		fmt.Fprintln(out, "\n"+say["t-unjudged"]+":")
 		for i, k := range order {
 			if i == most {
-				fmt.Fprintf(out, "  and %d more\n", len(order)-most)
+				fmt.Fprintf(out, textAndMore+"\n", len(order)-most)
 				break
 			}
-			fmt.Fprintf(out, "  ? %s on %s: %s\n", plural(unjudged[k], "link", "links"), Visible(k.mirror, 120), outcomeWords(k.outcome))
+			fmt.Fprintf(out, "  ? "+say["t-links-on"]+"\n", plural(unjudged[k], say["one-link"], say["many-links"]), Visible(k.mirror, 120), outcomeWords(k.outcome))
 		}
 	}
 	if alone, _ := hygieneRows(r); len(alone) > 0 {
-		fmt.Fprintln(out, "\nnot standing alone:")
+		fmt.Fprintln(out, "\n"+say["t-alone"]+":")
 		for i, h := range alone {
 			if i == most {
-				fmt.Fprintf(out, "  and more; the report has them\n")
+				fmt.Fprintln(out, "  "+say["t-more-in-report"])
 				break
 			}
 			fmt.Fprintf(out, "  %s %s: %s: %s\n", p.state(survey.Degraded, "▲"), h.Mirror, h.Kind, h.URL)
-			fmt.Fprintf(out, "      %s\n", p.faint("on "+h.Parent))
+			fmt.Fprintf(out, "      %s\n", p.faint(fmt.Sprintf(say["t-on"], h.Parent)))
 		}
 	}
 	if len(r.Crawls) > 0 {
-		fmt.Fprintln(out, "\nwhole sites:")
+		fmt.Fprintln(out, "\n"+say["t-sites"]+":")
 	}
 	for _, c := range r.Crawls {
-		line := fmt.Sprintf("%s: %s, %s", vantagePlace(string(c.Mirror), c.Vantage), plural(c.URLs, "address", "addresses"), plural(c.Pages, "page", "pages"))
+		line := fmt.Sprintf("%s: %s, %s", vantagePlace(string(c.Mirror), c.Vantage), plural(c.URLs, say["one-address"], say["many-addresses"]), plural(c.Pages, say["one-page"], say["many-pages"]))
 		if n := c.Equal + c.ByText + c.Differ; n > 0 {
-			line += fmt.Sprintf("; %d equal, %d by text, %d differ", c.Equal, c.ByText, c.Differ)
+			line += "; " + fmt.Sprintf(say["t-crawl-same"], c.Equal, c.ByText, c.Differ)
 		}
-		line += fmt.Sprintf("; %d broken, %d not judged", c.Broken, c.NotJudged)
+		line += "; " + fmt.Sprintf(say["t-crawl-bad"], c.Broken, c.NotJudged)
 		for i, t := range c.Traps {
 			if i == 0 {
-				line += "; endless, left:"
+				line += "; " + say["t-traps"]
 			}
 			line += " " + t
 		}
 		if !c.At.IsZero() && c.At.Before(r.Run.Started) {
-			line += "; crawled " + utc(c.At)
+			line += "; " + fmt.Sprintf(say["t-crawled"], utc(c.At))
 		}
 		if !c.Complete {
-			line += "; cut short, the next run goes on"
+			line += "; " + say["t-crawl-on"]
 		}
 		fmt.Fprintf(out, "  %s\n", Visible(line, 600))
 	}
 	if len(r.Sync) > 0 {
-		fmt.Fprintln(out, "\nnewest articles:")
+		fmt.Fprintln(out, "\n"+say["t-newest"]+":")
 	}
 	for _, s := range r.Sync {
-		line := fmt.Sprintf("%s: %d of %d there", vantagePlace(string(s.Mirror), s.Vantage), s.Present, s.Expected)
+		line := fmt.Sprintf(say["t-there"], vantagePlace(string(s.Mirror), s.Vantage), s.Present, s.Expected)
 		if s.WorstLag != nil {
-			line += ", at most " + duration(seconds(s.WorstLag.Seconds)) + " late"
+			line += ", " + fmt.Sprintf(say["t-late"], duration(seconds(s.WorstLag.Seconds)))
 			if s.WorstLag.Bound > 0 {
-				line += " (known to " + duration(seconds(s.WorstLag.Bound)) + ")"
+				line += " (" + fmt.Sprintf(say["t-known-to"], duration(seconds(s.WorstLag.Bound))) + ")"
 			}
 		}
 		if n := len(s.Missing); n > 0 {
-			line += fmt.Sprintf("; %d missing: %s", n, s.Missing[0])
+			line += "; " + fmt.Sprintf(say["t-missing"], n, s.Missing[0])
 			if n > 1 {
-				line += fmt.Sprintf(" and %d more", n-1)
+				line += " " + fmt.Sprintf(say["more"], n-1)
 			}
 		}
 		if n := len(s.NeverArrived); n > 0 {
-			line += fmt.Sprintf("; %d never arrived", n)
+			line += "; " + fmt.Sprintf(say["t-never"], n)
 		}
 		fmt.Fprintf(out, "  %s\n", Visible(line, 600))
 	}

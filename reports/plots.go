@@ -139,12 +139,12 @@ func lagWords(l *survey.LagStat) string {
 	switch {
 	case l.Articles == 0:
 	case l.P90 <= 0:
-		out = fmt.Sprintf(say["lag-same"], plural(l.Articles, "article", "articles"))
+		out = fmt.Sprintf(say["lag-same"], plural(l.Articles, say["one-article"], say["many-articles"]))
 	default:
-		out = fmt.Sprintf(say["lag"], plural(l.Articles, "article", "articles"), duration(seconds(l.P90)), duration(seconds(l.Bound)))
+		out = fmt.Sprintf(say["lag"], plural(l.Articles, say["one-article"], say["many-articles"]), duration(seconds(l.P90)), duration(seconds(l.Bound)))
 	}
 	if l.Missing > 0 {
-		out += "; " + fmt.Sprintf(say["lag-missing"], plural(l.Missing, "article", "articles"))
+		out += "; " + fmt.Sprintf(say["lag-missing"], plural(l.Missing, say["one-article"], say["many-articles"]))
 	}
 	return out
 }
@@ -208,7 +208,7 @@ func calendar(rows []survey.SnapshotRow, shown map[string]string) (months []mont
 			if d := days[key]; d != nil {
 				c := chip(d.worst)
 				cell.State, cell.Mark, cell.Ref = c.State, c.Mark, shown[key]
-				cell.Label = fmt.Sprintf(say["calendar-day"], key, plural(d.n, "snapshot", "snapshots"), c.StateWord)
+				cell.Label = fmt.Sprintf(say["calendar-day"], key, plural(d.n, say["one-snapshot"], say["many-snapshots"]), c.StateWord)
 			}
 			if week = append(week, cell); len(week) == 7 {
 				m.Weeks = append(m.Weeks, week)

@@ -7,11 +7,15 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -267,6 +271,77 @@ func TestCatalogue(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWordsStandInTheCatalogue: no sentence for people stands in the program's code outside english.go, and every text that
+// the code asks for is there. Left out are errors, the data dictionary and the metrics' help, which are for programs' users.
+func TestWordsStandInTheCatalogue(t *testing.T) {
+	if found := strayWords(t, "planted.go", "package p\nvar a = f(\"not in the catalogue\")\nvar b = say[\"no-such-text\"]\nvar c = plural(2, \"apple\", \"apples\")"); len(found) != 4 {
+		t.Errorf("of three planted faults %q were found", found)
+	}
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		switch {
+		case strings.HasSuffix(name, "_test.go"), name == "english.go", name == "tables.go", name == "metrics.go", name == "ooni.go":
+			continue
+		}
+		for _, f := range strayWords(t, name, nil) {
+			t.Error(f)
+		}
+	}
+}
+
+func strayWords(t *testing.T, name string, source any) (found []string) {
+	t.Helper()
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, name, source, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sentence := regexp.MustCompile(`\pL{2,}[,.:;]? (%[a-z] )?\(?\pL{2,}`)
+	// Not for people: an SVG's markup, a policy's words, flags of commands, codes of conclusions.
+	markup := regexp.MustCompile(`^<|^'?default-src|style-src|script-src|img-src|^ --|^cannot tell$`)
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch x := n.(type) {
+		case *ast.CallExpr:
+			if f, ok := x.Fun.(*ast.SelectorExpr); ok && (f.Sel.Name == "Errorf" || f.Sel.Name == "New") {
+				return false
+			}
+			if f, ok := x.Fun.(*ast.Ident); ok && f.Name == "plural" {
+				for _, arg := range x.Args {
+					if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+						found = append(found, fmt.Sprintf("%s: %s", set.Position(lit.Pos()), lit.Value))
+					}
+				}
+			}
+			if f, ok := x.Fun.(*ast.Ident); ok && f.Name == "panic" {
+				return false
+			}
+		case *ast.ValueSpec:
+			if len(x.Names) == 1 && x.Names[0].Name == "Columns" {
+				return false
+			}
+		case *ast.Field, *ast.ImportSpec:
+			return false
+		case *ast.IndexExpr:
+			m, ok := x.X.(*ast.Ident)
+			key, lit := x.Index.(*ast.BasicLit)
+			if ok && lit && m.Name == "say" {
+				if k, err := strconv.Unquote(key.Value); err == nil && say[k] == "" {
+					found = append(found, fmt.Sprintf("%s: no text %q", set.Position(x.Pos()), k))
+				}
+			}
+		case *ast.BasicLit:
+			if s, err := strconv.Unquote(x.Value); err == nil && x.Kind == token.STRING && sentence.MatchString(s) && !markup.MatchString(s) {
+				found = append(found, fmt.Sprintf("%s: %q", set.Position(x.Pos()), s))
+			}
+		}
+		return true
+	})
+	return found
 }
 
 func TestByWord(t *testing.T) {

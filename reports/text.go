@@ -37,7 +37,7 @@ func Text(w io.Writer, r survey.Report, opt TextOptions) error {
 	}
 	fmt.Fprintf(out, "%s, %s\n", utc(r.Run.Started), p.faint("run "+Visible(string(r.Run.ID), 60)))
 	if len(r.Run.VoidVantages) > 0 && !r.Run.Void {
-		fmt.Fprintf(out, "No word from %s: its own network was down.\n", Visible(strings.Join(r.Run.VoidVantages, ", "), 200))
+		fmt.Fprintf(out, say["void-vantages"]+"\n", Visible(strings.Join(r.Run.VoidVantages, ", "), 200))
 	}
 	void := voidVantages(r.Run)
 	for i := range r.Articles {
@@ -61,7 +61,7 @@ func Text(w io.Writer, r survey.Report, opt TextOptions) error {
 		fmt.Fprintln(out, p.faint(textAnnouncedHint))
 	}
 	if opt.Report != "" {
-		fmt.Fprintf(out, "\nReport: %s\n", Visible(opt.Report, 0))
+		fmt.Fprintf(out, "\n"+say["t-report"]+"\n", Visible(opt.Report, 0))
 	}
 	return out.Flush()
 }
@@ -69,11 +69,11 @@ func Text(w io.Writer, r survey.Report, opt TextOptions) error {
 func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter, opt TextOptions) {
 	title := c.Title
 	if title == "" {
-		title = "(no title)"
+		title = say["no-title"]
 	}
 	fmt.Fprintf(out, "\n%s\n%s\n", p.bold(Visible(title, 200)), Visible(c.URL, 500))
 	vantages := false
-	rows := [][]string{{"MIRROR", "STATE", "VERDICT", "WHY"}}
+	rows := [][]string{{say["t-mirror"], say["t-state"], say["t-verdict"], say["t-why"]}}
 	for i := range c.Mirrors {
 		if c.Mirrors[i].Vantage != "direct" && c.Mirrors[i].Vantage != "" {
 			vantages = true
@@ -137,7 +137,7 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 		if n > 0 {
 			for i, ch := range c.Mirrors[n-1].Changes {
 				if i == 3 {
-					fmt.Fprintf(out, "      and %s\n", plural(len(c.Mirrors[n-1].Changes)-3, "more change", "more changes"))
+					fmt.Fprintf(out, "      "+say["t-and"]+"\n", plural(len(c.Mirrors[n-1].Changes)-3, say["one-more-change"], say["many-changes-more"]))
 					break
 				}
 				changeLines(out, ch, p, opt.Width)
@@ -154,7 +154,7 @@ func textArticle(out io.Writer, c *survey.Check, void map[string]bool, p painter
 		if k.Vantage != "" && vantages {
 			name += " @" + Visible(k.Vantage, 30)
 		}
-		folded(out, "  → ", fmt.Sprintf("%s: %s (%s confidence). %s", name, Visible(spaced(k.Say), 200), Visible(string(k.Confidence), 20), Visible(k.Why, 400)), opt.Width)
+		folded(out, "  → ", fmt.Sprintf(say["conclusion"], name, Visible(spaced(k.Say), 200), Visible(string(k.Confidence), 20), Visible(k.Why, 400)), opt.Width)
 	}
 	for i := range c.Mirrors {
 		if c.Mirrors[i].Snapshot != nil {

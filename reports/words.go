@@ -30,7 +30,7 @@ func outcomeWords(o survey.Outcome) string {
 		return t
 	}
 	if n := o.StatusCode(); n != 0 {
-		return fmt.Sprintf("status %d", n)
+		return fmt.Sprintf(say["status-n"], n)
 	}
 	return spaced(string(o))
 }
@@ -50,9 +50,9 @@ func verdictWords(f *survey.Finding) string {
 	case f.Kind != nil && *f.Kind != "" && *f.Kind != "cut": // "cut short (cut)"
 		t += " (" + spaced(*f.Kind) + ")"
 	case f.By != nil && *f.By == survey.ByReference:
-		t += " (is the reference)"
+		t += " (" + say["is-reference"] + ")"
 	case f.By != nil && f.Verdict.Verdict == survey.Identical:
-		t += " (by " + string(*f.By) + ")"
+		t += " (" + fmt.Sprintf(say["by"], string(*f.By)) + ")"
 	}
 	return t
 }
@@ -68,7 +68,7 @@ func reasonWords(f *survey.Finding) string {
 	}
 	if len(f.Reasons) == 0 {
 		if len(f.Changes) > 0 {
-			return plural(len(f.Changes), "change", "changes")
+			return plural(len(f.Changes), say["one-change"], say["many-changes"])
 		}
 		return ""
 	}
@@ -93,17 +93,17 @@ func plural(n int, one, many string) string {
 func Sentence(r survey.Report) (survey.State, string) {
 	switch {
 	case r.Run.Void:
-		why := "our own network was down"
+		why := say["own-network"]
 		if r.Run.VoidReason != nil && *r.Run.VoidReason != "" {
 			why = reasonOr(*r.Run.VoidReason)
 		}
-		return survey.Unknown, "This run says nothing about the mirrors: " + why + "."
+		return survey.Unknown, fmt.Sprintf(say["v-void"], why)
 	case len(r.Articles) == 0:
-		return survey.Unknown, "Nothing was checked."
+		return survey.Unknown, say["nothing-checked"]
 	}
 	hosts, order := tally(r)
 	if len(order) == 0 {
-		return survey.Unknown, "No address was visited."
+		return survey.Unknown, say["none-visited"]
 	}
 	var bad, unsure []string
 	worst := survey.Up
@@ -119,34 +119,34 @@ func Sentence(r survey.Report) (survey.State, string) {
 			worst = t.state
 		}
 	}
-	article := "the article"
+	article := say["v-article"]
 	if len(r.Articles) > 1 {
-		article = fmt.Sprintf("all %d articles", len(r.Articles))
+		article = fmt.Sprintf(say["v-articles"], len(r.Articles))
 	}
 	var b strings.Builder
 	switch {
 	case len(bad) == 0 && len(unsure) == 0 && len(order) == 1:
-		fmt.Fprintf(&b, "The only address, %s, serves %s.", order[0], article)
+		fmt.Fprintf(&b, say["v-only"], order[0], article)
 	case len(bad) == 1 && len(order) == 1:
-		fmt.Fprintf(&b, "The only address does not serve %s as it should: %s.", article, bad[0])
+		fmt.Fprintf(&b, say["v-only-bad"], article, bad[0])
 	case len(bad) == 0 && len(unsure) == 0:
-		fmt.Fprintf(&b, "All %d addresses serve %s.", len(order), article)
+		fmt.Fprintf(&b, say["v-all"], len(order), article)
 	case len(bad) == 0 && len(unsure) == len(order):
-		fmt.Fprintf(&b, "Cannot tell whether any address serves %s: %s.", article, head(unsure))
+		fmt.Fprintf(&b, say["v-unsure"], article, head(unsure))
 	case len(bad) == 0:
-		fmt.Fprintf(&b, "%d of %s serve %s; cannot tell for %s.", len(order)-len(unsure), plural(len(order), "address", "addresses"), article, head(unsure))
+		fmt.Fprintf(&b, say["v-some"], len(order)-len(unsure), plural(len(order), say["one-address"], say["many-addresses"]), article, head(unsure))
 	default:
-		verb, should := "do not serve", "as they should"
+		text := say["v-bad"]
 		if len(bad) == 1 {
-			verb, should = "does not serve", "as it should"
+			text = say["v-one-bad"]
 		}
-		fmt.Fprintf(&b, "%d of %s %s %s %s: %s.", len(bad), plural(len(order), "address", "addresses"), verb, article, should, head(bad))
+		fmt.Fprintf(&b, text, len(bad), plural(len(order), say["one-address"], say["many-addresses"]), article, head(bad))
 		if len(unsure) > 0 {
-			fmt.Fprintf(&b, " Cannot tell for %s.", head(unsure))
+			b.WriteString(" " + fmt.Sprintf(say["v-also-unsure"], head(unsure)))
 		}
 	}
 	if !r.Run.Complete {
-		b.WriteString(" The run was cut short.")
+		b.WriteString(" " + say["v-cut"])
 	}
 	return worst, b.String()
 }
@@ -164,7 +164,7 @@ func reasonOr(r string) string {
 func head(list []string) string {
 	const most = 4
 	if len(list) > most {
-		return strings.Join(list[:most], ", ") + fmt.Sprintf(" and %d more", len(list)-most)
+		return strings.Join(list[:most], ", ") + " " + fmt.Sprintf(say["more"], len(list)-most)
 	}
 	return strings.Join(list, ", ")
 }
@@ -226,7 +226,7 @@ func tally(r survey.Report) (map[survey.Host]hostTally, []survey.Host) {
 	for h, c := range all {
 		words := most(c.sample[c.worst])
 		if len(r.Articles) > 1 && c.worst != survey.Up {
-			words = fmt.Sprintf("%s, %d of %d", words, c.at[c.worst], len(r.Articles))
+			words = fmt.Sprintf(say["words-of"], words, c.at[c.worst], len(r.Articles))
 		}
 		out[h] = hostTally{c.worst, words, c.role}
 	}
@@ -262,7 +262,7 @@ func voidVantages(run survey.Run) map[string]bool {
 // utc writes a time for people: to the minute, with its zone.
 func utc(t time.Time) string {
 	if t.IsZero() {
-		return "not known"
+		return say["not-known"]
 	}
 	return t.UTC().Format("2006-01-02 15:04 UTC")
 }
@@ -270,15 +270,15 @@ func utc(t time.Time) string {
 func duration(d time.Duration) string {
 	switch {
 	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
+		return fmt.Sprintf(say["u-ms"], d.Milliseconds())
 	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Seconds())
+		return fmt.Sprintf(say["u-s"], d.Seconds())
 	case d < time.Hour:
-		return twoUnits(int(d.Minutes()), "min", int(d.Seconds())%60, "s")
+		return twoUnits(int(d.Minutes()), say["u-min"], int(d.Seconds())%60, say["u-sec"])
 	case d < 48*time.Hour:
-		return twoUnits(int(d.Hours()), "h", int(d.Minutes())%60, "min")
+		return twoUnits(int(d.Hours()), say["u-h"], int(d.Minutes())%60, say["u-min"])
 	}
-	return fmt.Sprintf("%d days", int(d.Hours())/24)
+	return fmt.Sprintf(say["u-days"], int(d.Hours())/24)
 }
 
 func twoUnits(n int, big string, rest int, small string) string {
