@@ -740,6 +740,9 @@ func (d *decoder) path(n ast.Node) PathRule {
 		switch k.key {
 		case "from":
 			re, err := regexp.Compile(v)
+			if v == "" {
+				d.failAt(k.value, "from is empty, and would be in every path", `like "^/Detail/(.*)$"`)
+			}
 			if err != nil {
 				d.failAt(k.value, fmt.Sprintf("%q is no regular expression: %v", v, err), `like "^/Detail/(.*)$"`)
 			}
@@ -771,7 +774,11 @@ func (d *decoder) linkRules(f *File, s *Site, e entry) bool {
 		for _, k := range d.entries(n, "a link rule") {
 			switch k.key {
 			case "match":
-				re, err := regexp.Compile(d.value(k.value, k.key))
+				v := d.value(k.value, k.key)
+				re, err := regexp.Compile(v)
+				if v == "" {
+					d.failAt(k.value, "match is empty, and would be in every address", `like "/live/"`)
+				}
 				if err != nil {
 					d.failAt(k.value, "match is no regular expression: "+err.Error(), `like "/live/"`)
 				}
