@@ -139,6 +139,6 @@ func (g groups) page(v View, c *survey.Check) pageData {
 	}
 	p.Changes, p.ChangesMore = changes(v.Report.Articles, 200)
 	p.Broken, p.BrokenMore = brokenRows(g.links[c.URL])
-	history(&p, v, written(v))
+	history(&p, v)
 	return p
 }

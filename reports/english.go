@@ -5,6 +5,9 @@ import "mirrorwatch/crawler/survey"
 // This file is the catalogue of English texts: short ones and sentences by name, and the words for codes. A translation
 // replaces it. Texts with a verb (%s, %d) go through fmt.Sprintf; %[2]s changes their order.
 
+// pageLang is the language of this catalogue.
+const pageLang = "en"
+
 const (
 	textAndMore       = "  and %d more"
 	textAnnounced     = "announced: %s"
@@ -111,6 +114,7 @@ var hygieneText = map[string]string{
 
 // say holds the fixed texts of pages and feeds; templates read it with {{t "name"}}.
 var say = map[string]string{
+	"lang":            pageLang,
 	"motto":           "mirrorwatch · is the article really there, on every address?",
 	"skip":            "Skip to the report",
 	"checked":         "checked",

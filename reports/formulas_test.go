@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"mirrorwatch/crawler/survey"
 )
@@ -73,5 +74,59 @@ func TestCardAndStripAgree(t *testing.T) {
 	}
 	if len(card.Trouble) != 2 || !strings.Contains(card.StripLabel, "2 without trouble, 2 with trouble, 86 without data") {
 		t.Errorf("%q, %q", card.StripLabel, card.Trouble)
+	}
+}
+
+// TestTitlesInTheirLanguage: titles of other languages say so, and take their direction from their own letters.
+func TestTitlesInTheirLanguage(t *testing.T) {
+	v := samples()["many"]
+	elements, _ := parse(t, v)
+	langs := map[string]int{}
+	for _, n := range elements {
+		if l := attr(n, "lang"); l != "" && n.Data != "html" {
+			langs[l]++
+			if n.Data == "span" && attr(n, "dir") != "auto" {
+				t.Errorf("a title in %q without direction", l)
+			}
+		}
+	}
+	for _, l := range []string{"fa", "ar", "ru", "zh-Hans"} {
+		if langs[l] == 0 {
+			t.Errorf("no title in %q: %v", l, langs)
+		}
+	}
+	if langs["en"] > 0 {
+		t.Errorf("%d marks for the page's own language", langs["en"])
+	}
+	v.Report.Articles[1].Mirrors[0].Body.Lang = `fa" onclick="x`
+	if got := langOf(&v.Report.Articles[1]); strings.ContainsAny(got, `" =`) {
+		t.Errorf("language %q", got)
+	}
+}
+
+// TestStaleBanner: a page written after the next run was due says so without a script; one written before holds the banner for
+// the script, hidden.
+func TestStaleBanner(t *testing.T) {
+	v := samples()["eight"]
+	for _, late := range []bool{false, true} {
+		v.Now = v.Report.Run.NextDue.Add(-time.Minute)
+		if late {
+			v.Now = v.Report.Run.NextDue.Add(time.Minute)
+		}
+		elements, text := parse(t, v)
+		for _, n := range elements {
+			if attr(n, "id") == "stale" {
+				hidden := false
+				for _, a := range n.Attr {
+					hidden = hidden || a.Key == "hidden"
+				}
+				if hidden == late {
+					t.Errorf("late %v: hidden %v", late, hidden)
+				}
+			}
+		}
+		if !strings.Contains(text, "2026-11-20 04:17 UTC") {
+			t.Error("the page does not say when the next run is due")
+		}
 	}
 }

@@ -176,6 +176,7 @@ type (
 	}
 	matrixRow struct {
 		Title, URL, Reference, File string
+		Lang                        string
 		Cells                       []cell
 		rank                        int
 	}
@@ -187,6 +188,7 @@ type (
 	}
 	changed struct {
 		Mirror, Title, More string
+		Lang                string
 		List                []change
 	}
 	change struct {
@@ -334,7 +336,7 @@ func newPage(v View) pageData {
 	default:
 		p.FreshNone = say["changed-none"]
 	}
-	history(&p, v, now)
+	history(&p, v)
 	for _, s := range []survey.State{survey.Up, survey.Degraded, survey.Down, survey.Unknown} {
 		p.StateNames = append(p.StateNames, stateText[s])
 		p.Gloss = append(p.Gloss, gloss{chip(s), "", say["g-"+string(s)]})
@@ -746,6 +748,8 @@ func matrices(v View) grid {
 		}
 		if row.Title == "" {
 			row.Title = say["no-title"]
+		} else {
+			row.Lang = langOf(c)
 		}
 		if c.Reference != nil {
 			row.Reference = fmt.Sprintf(say["reference"], Visible(string(c.Reference.Mirror), 120), Visible(spaced(c.Reference.Why), 60))
@@ -849,6 +853,23 @@ func newCell(v View, c *survey.Check, f *survey.Finding, void map[string]bool, l
 	return out
 }
 
+var langName = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
+
+// langOf is the language that the article's page says it is in, the first copy's that is up; empty when it says none, or
+// this report's own.
+func langOf(c *survey.Check) string {
+	for i := range c.Mirrors {
+		f := &c.Mirrors[i]
+		if f.State == survey.Up && f.Body != nil && langName.MatchString(f.Body.Lang) {
+			if strings.EqualFold(f.Body.Lang, pageLang) {
+				return ""
+			}
+			return f.Body.Lang
+		}
+	}
+	return ""
+}
+
 // changes lists what differs in the text, for at most most addresses.
 func changes(checks []survey.Check, most int) (all []changed, more string) {
 	left := 0
@@ -863,7 +884,7 @@ func changes(checks []survey.Check, most int) (all []changed, more string) {
 				left++
 				continue
 			}
-			out := changed{Mirror: Visible(placeName(f), 120), Title: Visible(c.Title, 200)}
+			out := changed{Mirror: Visible(placeName(f), 120), Title: Visible(c.Title, 200), Lang: langOf(c)}
 			for n, ch := range f.Changes {
 				if n == maxChanges {
 					if out.More = say["one-more-change"]; len(f.Changes)-n > 1 {
@@ -937,8 +958,16 @@ func newStateRow(s survey.StateInterval) stateRow {
 	return row
 }
 
+// seenUntil is until when the run looked: what goes on is known to have gone on until then, whenever the page is written.
+func seenUntil(r survey.Run) time.Time {
+	if r.Finished.IsZero() {
+		return r.Started
+	}
+	return r.Finished
+}
+
 // history fills in incidents, state changes, runs and snapshots of the view.
-func history(p *pageData, v View, now time.Time) {
+func history(p *pageData, v View) {
 	for i, in := range v.Incidents {
 		if i == maxStates {
 			p.IncidentsMore = fmt.Sprintf(say["more"], len(v.Incidents)-i)
@@ -949,7 +978,7 @@ func history(p *pageData, v View, now time.Time) {
 			where = say["all-articles"]
 		}
 		row := incidentRow{ID: "incident-" + anchor(in.ID), Began: utc(in.Started), Where: Visible(string(in.Mirror)+", "+where, 300), Cause: Visible(spaced(in.Cause), 200), State: Visible(in.State, 30)}
-		end := now
+		end := seenUntil(v.Report.Run)
 		if in.Closed != nil {
 			end = *in.Closed
 		}

@@ -231,8 +231,12 @@ func samples() map[string]View {
 	for n := range 60 {
 		c := many.Articles[0]
 		c.URL, c.Title = fmt.Sprintf("https://www.presstv.com/Detail/2016/08/10/%d/x", 480000+n), titles[n%len(titles)]
+		langs := []string{"fa", "ar", "ru", "zh-Hans", "en"}
 		if n%9 != 0 {
 			c.Mirrors = append([]survey.Finding(nil), green...)
+			body := *c.Mirrors[0].Body
+			body.Lang = langs[n%len(langs)]
+			c.Mirrors[0].Body = &body
 		}
 		many.Articles = append(many.Articles, c)
 	}
