@@ -269,6 +269,8 @@ var say = map[string]string{
 	"cause":           "Cause",
 	"state":           "State",
 	"lasted":          "Lasted",
+	"told":            "Told",
+	"not-told":        "not yet",
 	"so-far":          "%s so far",
 	"acknowledged":    "%s, acknowledged",
 	"states":          "What changed, newest first",

@@ -37,7 +37,7 @@ func Atom(w io.Writer, v View) error {
 		Entries []entry  `xml:"entry"`
 	}{ID: "urn:mirrorwatch:incidents", Title: say["feed-title"], Author: person{"mirrorwatch"}}
 	updated := v.Report.Run.Started
-	for _, in := range v.Incidents {
+	for i, in := range v.Incidents {
 		at := in.Started
 		for _, t := range []*time.Time{in.Opened, in.Closed, in.Acked} {
 			if t != nil && t.After(at) {
@@ -59,9 +59,13 @@ func Atom(w io.Writer, v View) error {
 		if in.Closed != nil {
 			text += fmt.Sprintf(", %s %s (%s)", say["feed-closed"], utc(*in.Closed), duration(in.Closed.Sub(in.Started)))
 		}
+		href := "index.html"
+		if i < maxIncidents { // those that the page shows
+			href += "#incident-" + anchor(in.ID)
+		}
 		feed.Entries = append(feed.Entries, entry{
 			ID: "urn:mirrorwatch:incident:" + anchor(in.ID), Title: Visible(fmt.Sprintf("%s: %s (%s)", in.Mirror, spaced(in.Cause), state), 300),
-			Published: iso(in.Started), Updated: iso(at), Link: &link{"index.html#incident-" + anchor(in.ID)}, Content: content{"text", Visible(text, 2000)},
+			Published: iso(in.Started), Updated: iso(at), Link: &link{href}, Content: content{"text", Visible(text, 2000)},
 		})
 	}
 	feed.Updated = updated.UTC().Format(time.RFC3339)

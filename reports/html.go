@@ -67,6 +67,7 @@ const (
 	maxSnapshots  = 100
 	maxStates     = 100
 	maxRuns       = 50
+	maxIncidents  = 300
 	maxChanged    = 50 // addresses whose differences a page shows
 	maxChanges    = 20 // differences of one address
 	maxSaid       = 200
@@ -213,7 +214,7 @@ type (
 		On                    []string
 	}
 	candidate   struct{ Host, Rule, Evidence, Confirmed string }
-	incidentRow struct{ ID, Began, Where, Cause, State, Lasted string }
+	incidentRow struct{ ID, Began, Where, Cause, State, Lasted, Told string }
 	stateRow    struct {
 		chipd
 		ISO, When, Mirror, Article, From, Words, Last string
@@ -969,7 +970,7 @@ func seenUntil(r survey.Run) time.Time {
 // history fills in incidents, state changes, runs and snapshots of the view.
 func history(p *pageData, v View) {
 	for i, in := range v.Incidents {
-		if i == maxStates {
+		if i == maxIncidents {
 			p.IncidentsMore = fmt.Sprintf(say["more"], len(v.Incidents)-i)
 			break
 		}
@@ -984,6 +985,9 @@ func history(p *pageData, v View) {
 		}
 		if row.Lasted = duration(end.Sub(in.Started)); in.Closed == nil {
 			row.Lasted = fmt.Sprintf(say["so-far"], row.Lasted)
+		}
+		if row.Told = say["not-told"]; in.Opened != nil {
+			row.Told = utc(*in.Opened)
 		}
 		if in.Acked != nil {
 			row.State = fmt.Sprintf(say["acknowledged"], row.State)
