@@ -417,6 +417,7 @@ func TestSnapshotAndHoles(t *testing.T) {
 	old := w.put(at(-7200), "https://a.example/s.css", "200 OK", "Content-Type: text/css\r\n", "old{}")
 	page := w.html(at(0), "https://a.example/story", `<body><link rel=stylesheet href="s.css"><img src=p.png><img src=q.png><img src=r.js><p>text`)
 	w.put(at(1), "https://a.example/s.css", "200 OK", "Content-Type: text/css\r\n", "new{}")
+	w.put(at(0), "https://a.example/p.png", "404 Not Found", "Content-Type: text/html\r\n", "gone") // an error fills no hole
 	left := []survey.LeftOut{{URL: "https://a.example/p.png", Why: "timeout"}, {URL: "https://a.example/q.png", Why: "timeout"}, {URL: "https://a.example/r.js", Why: "timeout"}}
 	s := w.snap("https://a.example/story", page, survey.Identical, left, old)
 	mirror := w.html(at(2), "https://b.example/story", `<p>text`)

@@ -316,10 +316,32 @@ func (h *Handler) snapshot(w http.ResponseWriter, r *http.Request, path string) 
 	h.nearest(w, r, a, s)
 }
 
+// whole returns the capture of the very URL nearest in time that holds the thing itself: neither an error nor a redirect nor
+// cut. Those of the hole's own time are why it is one.
+func (h *Handler) whole(ctx context.Context, url string, at time.Time) (survey.Capture, error) {
+	all, err := h.cfg.Archive.Captures(ctx, url, maxWhole)
+	if err != nil {
+		return survey.Capture{}, err
+	}
+	best := -1
+	for i, c := range all {
+		if (c.Status == http.StatusOK || c.Status == 0) && c.Truncated == "" && (best < 0 || c.Date.Sub(at).Abs() < all[best].Date.Sub(at).Abs()) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return survey.Capture{}, archive.ErrNotFound
+	}
+	return all[best], nil
+}
+
+// maxWhole bounds among how many captures of a URL one is looked for that fills a hole.
+const maxWhole = 1000
+
 // nearest serves what a snapshot does not hold itself: another capture of the very URL; else, of pictures and fonts, the
 // same path on a mirror that was judged the same in that run. Both are marked.
 func (h *Handler) nearest(w http.ResponseWriter, r *http.Request, a address, s *shot) {
-	c, err := h.cfg.Archive.Find(r.Context(), a.url, a.at, true)
+	c, err := h.whole(r.Context(), a.url, a.at)
 	switch {
 	case err == nil:
 		h.serve(w, r, view{address: a, capture: c, shot: s, filled: "another time"})
@@ -334,6 +356,7 @@ func (h *Handler) nearest(w http.ResponseWriter, r *http.Request, a address, s *
 			return
 		}
 	}
+	// An error or redirect that was captured is shown as such; else what differs in scheme or in noise of the query.
 	if c, fuzzy, err := h.find(r.Context(), a.url, a.at, a.mod); err == nil && fuzzy != "host" {
 		h.serve(w, r, view{address: a, capture: c, shot: s, fuzzy: fuzzy, filled: "another time"})
 		return
@@ -355,7 +378,7 @@ func (h *Handler) holes(ctx context.Context, s *shot) (list []hole, more int) {
 			return list, len(s.LeftOut) - maxHoles
 		}
 		x := hole{URL: l.URL, Why: l.Why}
-		if _, err := h.cfg.Archive.Find(ctx, l.URL, s.Time, true); err == nil {
+		if _, err := h.whole(ctx, l.URL, s.Time); err == nil {
 			x.Filled = "shown as captured at another time"
 		} else if d, ok := s.fill[plainURL(l.URL)]; ok {
 			x.Filled = "shown from " + string(d.mirror)

@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/gif"
+	"image/jpeg"
 	"image/png"
 	"io"
 	"log"
@@ -349,7 +351,18 @@ func made(name, key string, of thing, dest string) (typ string, body []byte) {
 			}
 			return "image/svg+xml", []byte(svg + "</svg>")
 		}
-		return "image/png", madePicture(of.look, of.width, of.set)
+		switch m := madeImage(of.look, of.width, of.set); ext {
+		case ".jpg", ".jpeg":
+			var b bytes.Buffer
+			_ = jpeg.Encode(&b, m, nil)
+			return "image/jpeg", b.Bytes()
+		case ".gif":
+			var b bytes.Buffer
+			_ = gif.Encode(&b, m, nil)
+			return "image/gif", b.Bytes()
+		default:
+			return "image/png", encodedPNG(m)
+		}
 	case markup.Style:
 		if strings.HasPrefix(path.Base(name), "more-") {
 			return "text/css", fmt.Appendf(nil, "h2, h3 { color: #%06x }\np { text-indent: %dpx }\n", n&0x7f7f7f, n%7)
@@ -380,8 +393,16 @@ li { border-left: %[7]dpx solid #%06[6]x }
 
 func hostOfKey(key string) string { h, _, _ := strings.Cut(key, "/"); return h }
 
-// madePicture is a PNG of that width; look gives its colours and, unless it is square, how high it is.
-func madePicture(look, w int, square bool) []byte {
+func madePicture(look, w int, square bool) []byte { return encodedPNG(madeImage(look, w, square)) }
+
+func encodedPNG(m image.Image) []byte {
+	var b bytes.Buffer
+	_ = png.Encode(&b, m)
+	return b.Bytes()
+}
+
+// madeImage is a picture of that width; look gives its colours and, unless it is square, how high it is.
+func madeImage(look, w int, square bool) *image.Paletted {
 	const cols, rows = 6, 4
 	h := max(1, w*(40+look/7%80)/100)
 	if square {
@@ -395,9 +416,7 @@ func madePicture(look, w int, square bool) []byte {
 			}
 		}
 	}
-	var b bytes.Buffer
-	_ = png.Encode(&b, m)
-	return b.Bytes()
+	return m
 }
 
 // madeFont is a TrueType font in which every letter is a box.

@@ -230,8 +230,11 @@ func (l *looker) look(t *testing.T, address, prepare string, script bool, widths
 		js := ready
 		if i == 0 {
 			js = prepare + ";" + calm + ";" + js
-		} else if err := chromedp.Do(ctx, size(w)); err != nil {
-			t.Errorf("%s: %v", address, err)
+		} else {
+			if err := chromedp.Do(ctx, size(w)); err != nil {
+				t.Errorf("%s: %v", address, err)
+			}
+			time.Sleep(300 * time.Millisecond) // until then a picture of another size is not asked for
 		}
 		for range 60 {
 			if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](js)); ok || err != nil {

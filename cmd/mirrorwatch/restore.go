@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -81,7 +82,13 @@ func restore(c *cli.Context, w *world) (err error) {
 	if !ok {
 		return &status{code: exitFound, err: fmt.Errorf("snapshot %s is listed, but its records are not in the archive", row.Name), hint: "`mirrorwatch verify` says what else is missing"}
 	}
-	m, err := d.archive.Restore(c.Context, snap, archive.RestoreOptions{As: form, To: c.String("to"), Force: c.Bool("force")})
+	var donors []survey.Snapshot
+	if c.String("mirror") == "best" {
+		if donors, err = d.donors(c.Context, row, snap); err != nil {
+			return err
+		}
+	}
+	m, err := d.archive.Restore(c.Context, snap, archive.RestoreOptions{As: form, To: c.String("to"), Force: c.Bool("force"), Donors: donors})
 	var exists *archive.ExistsError
 	if errors.As(err, &exists) {
 		return usagef("choose another --to, or replace it with --force", "restore: %w", err)
@@ -98,10 +105,55 @@ func restore(c *cli.Context, w *world) (err error) {
 	}
 	fmt.Fprintf(w.stdout, "%s\n  from %s (%s), seen %s, %s\n", visible(page), visible(string(row.Mirror)), row.Verdict,
 		row.Time.UTC().Format("2006-01-02 15:04:05 UTC"), plural(len(m.Files), "file"))
+	filled := map[string]int{}
+	for _, f := range m.Files {
+		for _, flag := range f.Flags {
+			if host, ok := strings.CutPrefix(flag, "from_mirror:"); ok {
+				filled[host]++
+			}
+		}
+	}
+	for _, host := range slices.Sorted(maps.Keys(filled)) {
+		fmt.Fprintf(w.stdout, "  %s of it from %s, which this snapshot lacks\n", plural(filled[host], "part"), visible(host))
+	}
 	if len(m.Missing) > 0 {
 		fmt.Fprintf(w.stdout, "  %s of the page are not in the archive; manifest.json names them\n", plural(len(m.Missing), "part"))
 	}
 	return nil
+}
+
+// donors are the snapshots that may fill holes of one: of the same run, of other mirrors that were judged the same, and only
+// when it was so itself (DESIGN section 6).
+func (d *data) donors(ctx context.Context, row survey.SnapshotRow, snap survey.Snapshot) ([]survey.Snapshot, error) {
+	same := func(r survey.SnapshotRow) bool {
+		return (r.Verdict == survey.Identical || r.Verdict == survey.SameArticle) && !r.Flagged
+	}
+	if !same(row) || len(snap.LeftOut) == 0 {
+		return nil, nil
+	}
+	rows, err := d.history.Snapshots(ctx, history.SnapshotQuery{Site: row.Site, Article: row.Article, From: snap.Time.Add(-24 * time.Hour), To: snap.Time.Add(24 * time.Hour)})
+	if err != nil {
+		return nil, err
+	}
+	near, err := d.archive.Snapshots(ctx, archive.Query{Article: snap.Article.URL, From: snap.Time.Add(-24 * time.Hour), To: snap.Time.Add(24 * time.Hour)})
+	if err != nil {
+		return nil, err
+	}
+	var out []survey.Snapshot
+	for _, s := range near {
+		if s.Run != snap.Run || s.Mirror == snap.Mirror || s.Page.Imported || s.Page.Unverified || len(out) == 16 {
+			continue
+		}
+		// An equal page seen again has the row of its first visit, whose span covers this one.
+		judged := slices.IndexFunc(rows, func(r survey.SnapshotRow) bool {
+			return r.ID == s.ID || r.Mirror == s.Mirror && r.Vantage == s.Vantage && r.URL == s.URL && r.Payload == s.Page.Payload &&
+				!s.Time.Before(r.Time.Add(-time.Second)) && !s.Time.After(r.Last.Add(time.Second))
+		})
+		if judged >= 0 && same(rows[judged]) {
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 func plural(n int, what string) string {
