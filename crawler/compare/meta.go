@@ -114,6 +114,9 @@ func pictureName(raw string) string {
 		return ""
 	}
 	name = strings.TrimSuffix(name, path.Ext(name))
+	if i := strings.IndexByte(name, '@'); i > 0 { // where saved copies keep the query: restore and wget do
+		name = strings.TrimSuffix(name[:i], path.Ext(name[:i]))
+	}
 	if short := sizeSuffix.ReplaceAllString(name, ""); short != "" {
 		name = short
 	}
