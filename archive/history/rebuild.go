@@ -62,12 +62,18 @@ func (db *DB) References(ctx context.Context, f func(SnapshotRef) error) error {
 	})
 }
 
-// DropSnapshots takes snapshots out whose records are gone from the archive. A row whose newest visit is still there points
-// at that from then on.
-func (db *DB) DropSnapshots(ctx context.Context, gone []SnapshotRef, newest func(survey.RecordID) (survey.Snapshot, bool)) (dropped int, err error) {
+// DropSnapshots takes snapshots out whose records are gone from the archive. A row of which the first or the newest visit
+// is still there points at that from then on.
+func (db *DB) DropSnapshots(ctx context.Context, gone []SnapshotRef, there func(survey.RecordID) (survey.Snapshot, bool)) (dropped int, err error) {
 	err = db.tx(ctx, "dropping snapshots", func(t *tx) error {
 		for _, r := range gone {
-			if s, ok := newest(r.LastID); ok {
+			if _, ok := there(r.ID); ok {
+				if _, err := t.exec(ctx, `UPDATE snapshots SET last_id = id WHERE id = $1`, string(r.ID)); err != nil {
+					return err
+				}
+				continue
+			}
+			if s, ok := there(r.LastID); ok {
 				page, err := json.Marshal(s.Page)
 				if err != nil {
 					return err

@@ -78,12 +78,13 @@ type job struct {
 	nextDue      *time.Time
 	baselines    map[string][]survey.Host // to be written: there were none
 	started      time.Time
+	now          func() time.Time
 	open         *data // while run is under way
 	single       bool  // URLs were given: what the sites file names beside them is not looked at
 }
 
 func newJob(c *cli.Context, w *world) (*job, error) {
-	j := &job{single: c.NArg() > 0, quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), trustImports: c.Bool("trust-imports"), log: logger(c, w.stderr), started: w.now()}
+	j := &job{single: c.NArg() > 0, quiet: c.Bool("quiet"), verbose: c.Bool("verbose"), trustImports: c.Bool("trust-imports"), log: logger(c, w.stderr), started: w.now(), now: w.now}
 	var err error
 	if j.file, err = loadSites(c, w); err != nil {
 		return nil, err
@@ -300,7 +301,7 @@ func (j *job) addSite(site survey.Site, articles []survey.Article, set sites.Set
 			Guard:     wire.Guard{AllowPrivate: set.Private, Permit: named},
 			UserAgent: userAgent(set, j.file), Header: headers(set.Headers),
 			Limits:   wire.Limits{Wire: set.MaxBody, Decoded: set.MaxBody, FirstByte: set.Timeout},
-			Recorder: recorder{j}, Dir: j.dir})
+			Recorder: recorder{j}, Dir: j.dir, Now: j.now})
 	}
 	j.plan.Sites = append(j.plan.Sites, sp)
 	return nil

@@ -231,7 +231,8 @@ func (d *data) survivors(ctx context.Context) ([]survey.Snapshot, error) {
 	return out, nil
 }
 
-// dropGone takes snapshots out of history whose records left the archive, and returns how many.
+// dropGone takes snapshots out of history whose records left the archive, and returns how many; those of which one of
+// several equal visits is still there point at it.
 func (d *data) dropGone(ctx context.Context) (int, error) {
 	all, err := d.archive.Snapshots(ctx, archive.Query{})
 	if err != nil {
@@ -243,7 +244,8 @@ func (d *data) dropGone(ctx context.Context) (int, error) {
 	}
 	var gone []history.SnapshotRef
 	err = d.history.References(ctx, func(r history.SnapshotRef) error {
-		if _, ok := there[r.ID]; !ok {
+		_, first := there[r.ID]
+		if _, last := there[r.LastID]; !first || !last {
 			gone = append(gone, r)
 		}
 		return nil

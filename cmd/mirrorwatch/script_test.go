@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"mirrorwatch/archive"
+	"mirrorwatch/archive/history"
 	"mirrorwatch/cmd/mirrorwatch/internal/demo"
 	"mirrorwatch/crawler/survey"
 )
@@ -34,6 +35,8 @@ func TestMain(m *testing.M) {
 //	jsonpath FILE PATH WANT   compares one value of a JSON file, keys and indexes joined by dots
 //	jsonsame FILE FILE PATH   wants the same value at PATH in both files, and not null
 //	warcs DIR             npm's warcio and gzip read every WARC of the data folder and count what verify counts
+//	ago DAYS N ARGS...    runs the command in this process with a clock that is DAYS behind, and wants the status N
+//	restoreall DIR OUT [BEFORE]  restores every snapshot that is listed into OUT; with BEFORE, each must be what is there
 //	ports VAR...          sets each variable to a free port
 //	fetch FILE URL [HOST] gets a URL into FILE: status, header, body; redirects are not followed
 func TestScripts(t *testing.T) {
@@ -46,7 +49,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: withSites(map[string]func(*testscript.TestScript, bool, []string){
-			"status": statusCmd, "world": worldCmd, "jsonpath": jsonpathCmd, "jsonsame": jsonsameCmd, "warcs": warcsCmd, "lockdata": lockCmd, "ports": portsCmd, "fetch": fetchCmd,
+			"status": statusCmd, "world": worldCmd, "jsonpath": jsonpathCmd, "jsonsame": jsonsameCmd, "warcs": warcsCmd, "lockdata": lockCmd, "ports": portsCmd, "ago": agoCmd, "restoreall": restoreAllCmd, "fetch": fetchCmd,
 		}),
 		UpdateScripts: *update,
 	})
@@ -126,6 +129,59 @@ func jsonValue(ts *testscript.TestScript, file, path string) string {
 	b, err := json.Marshal(v)
 	ts.Check(err)
 	return strings.Trim(string(b), `"`)
+}
+
+func agoCmd(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: ago DAYS STATUS args...")
+	}
+	days, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	var out, errs bytes.Buffer
+	code := execute(context.Background(), append([]string{"mirrorwatch"}, args[2:]...), world{stdout: &out, stderr: &errs, getenv: ts.Getenv, environ: func() []string { return nil },
+		now: func() time.Time { return time.Now().AddDate(0, 0, -days) }})
+	ts.Logf("%s%s", out.String(), errs.String())
+	if strconv.Itoa(code) != args[1] {
+		ts.Fatalf("exit status %d, want %s", code, args[1])
+	}
+}
+
+func restoreAllCmd(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: restoreall DIR OUT [BEFORE]")
+	}
+	dir, to := ts.MkAbs(args[0]), ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(to, 0o777))
+	d, err := openToRead(dir, nil)
+	ts.Check(err)
+	defer func() { ts.Check(d.close()) }()
+	rows, err := d.history.Snapshots(context.Background(), history.SnapshotQuery{Limit: 1000})
+	ts.Check(err)
+	if len(rows) == 0 {
+		ts.Fatalf("no snapshot is listed")
+	}
+	for _, r := range rows {
+		name := strings.TrimPrefix(string(r.ID), "urn:uuid:")
+		var out, errs bytes.Buffer
+		code := execute(context.Background(), []string{"mirrorwatch", "restore", r.Article, "--data", dir, "--at", r.Time.Format(time.RFC3339Nano), "--mirror", string(r.Mirror), "--vantage", r.Vantage,
+			"--any", "--as", "raw", "--to", filepath.Join(to, name)}, world{stdout: &out, stderr: &errs, getenv: ts.Getenv, environ: func() []string { return nil }, now: time.Now})
+		if code != exitOK {
+			ts.Fatalf("restoring %s of %s: status %d: %s%s", r.Name, r.Mirror, code, out.String(), errs.String())
+		}
+		got, err := os.ReadFile(filepath.Join(to, name))
+		ts.Check(err)
+		if len(got) == 0 {
+			ts.Fatalf("%s of %s is empty", r.Name, r.Mirror)
+		}
+		if len(args) > 2 {
+			want, err := os.ReadFile(filepath.Join(ts.MkAbs(args[2]), name))
+			ts.Check(err)
+			if !bytes.Equal(got, want) {
+				ts.Fatalf("%s of %s is not what it was", r.Name, r.Mirror)
+			}
+		}
+	}
+	ts.Logf("%d snapshots are listed, each restored", len(rows))
 }
 
 func jsonpathCmd(ts *testscript.TestScript, neg bool, args []string) {

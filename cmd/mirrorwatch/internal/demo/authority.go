@@ -28,7 +28,7 @@ func newAuthority(now time.Time) (*authority, error) {
 	}
 	t := &x509.Certificate{
 		Subject:   pkix.Name{CommonName: "mirrorwatch demo, throw-away authority"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certificateLife),
+		NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.Add(certificateLife),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	a := &authority{key: key, now: now}
@@ -57,7 +57,7 @@ func (a *authority) issue(name string) (*tls.Certificate, error) {
 	}
 	der, err := a.sign(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: a.now.Add(-time.Hour), NotAfter: a.now.Add(certificateLife), BasicConstraintsValid: true,
+		NotBefore: a.now.AddDate(-1, 0, 0), NotAfter: a.now.Add(certificateLife), BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, a.cert, key)
 	if err != nil {
