@@ -95,8 +95,16 @@ func TestRejudge(t *testing.T) {
 	w.raw("cut.example", "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100000\r\n\r\n"+articlePage("cut.example")[:1400])
 	w.serveWith("badcert.example", w.certificate("other.example", nil), newspaper{host: "badcert.example"})
 	w.refuse("refused.example")
+	// What only the whole visible text, or the layouts of two pages, can tell.
+	w.serve("teaser.example", newspaper{host: "teaser.example", article: func(string) string {
+		return frame("Harbour talks resume after ferry strike", "<h1>Harbour talks resume after ferry strike</h1><p>"+paragraphs[0]+"</p><p>Subscribe to continue reading this article.</p>")
+	}})
+	w.serve("layout.example", newspaper{host: "layout.example", article: func(string) string {
+		return "<!doctype html><title>Harbour talks resume after ferry strike</title><h1>Harbour talks resume after ferry strike</h1><div><p>A view of the quay at dawn, with two cranes, a row of gulls and the old customs house behind them, taken by a reader who prefers to stay unnamed.</p></div><div class=story><p>" +
+			strings.Join(paragraphs, "</p><p>") + "</p></div><div class=foot><p>The Evening Lamp lights up the valley with news, crosswords and the timetable of the night bus since the year of the great flood.</p></div>"
+	}})
 	hosts := []string{"www.harbour.example", "same.example", "altered.example", "block.example", "soft.example", "challenge.example", "away.example",
-		"loop.example", "gone.example", "zipped.example", "cut.example", "badcert.example", "refused.example"}
+		"loop.example", "gone.example", "zipped.example", "cut.example", "badcert.example", "refused.example", "teaser.example", "layout.example"}
 	report := w.run(w.plan(hosts...))
 	recs := w.records()
 	if len(recs) != 1 {
@@ -118,6 +126,11 @@ func TestRejudge(t *testing.T) {
 	}
 	if diff := cmp.Diff(report.Articles[0].Conclusions, j.Conclusions); diff != "" {
 		t.Errorf("conclusions (-live +again):\n%s", diff)
+	}
+	for host, want := range map[string]survey.VerdictWord{"teaser.example": survey.Truncated, "layout.example": survey.SameArticle} {
+		if f := finding(t, report, host); f.Verdict.Verdict != want {
+			t.Errorf("%s: %s %q %+v", host, f.Verdict.Verdict, f.Reasons, f.Changes)
+		}
 	}
 	if len(seen) < 5 {
 		t.Errorf("only %d kinds of verdict took part: %v", len(seen), seen)

@@ -1,8 +1,10 @@
 package compare
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"mirrorwatch/crawler/content"
 	"mirrorwatch/crawler/survey"
@@ -85,6 +87,43 @@ func TestHostile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, pages := range [][2]*content.Page{{plain(text), plain(text + " And 1 more.")}, {healthy(), plain(text)}} {
 				judgeCase(Case{Views: []View{view("www.presstv.com", survey.Primary, pages[0]), view("www.presstv.co.uk", survey.Alternate, pages[1])}})
+			}
+		})
+	}
+}
+
+// TestHostilePages: pages made to overwhelm are read and judged within bounds, and none of them is the article (issue 5).
+func TestHostilePages(t *testing.T) {
+	links := func() string {
+		var b strings.Builder
+		for i := range 50_000 {
+			fmt.Fprintf(&b, "<p><a href=\"/%d\">Story %d of the harbour</a></p>\n", i, i)
+		}
+		return b.String()
+	}()
+	for name, src := range map[string]string{
+		"50,000 links":                          links,
+		"depth 10,000":                          strings.Repeat("<div>", 10_000) + "deep text of the harbour " + strings.Repeat("</div>", 10_000),
+		"5 MB of one word":                      "<p>" + strings.Repeat("x", 5<<20),
+		"the article's title over 50,000 links": "<title>" + headline + "</title><h1>" + headline + "</h1>" + links,
+	} {
+		t.Run(name, func(t *testing.T) {
+			started := time.Now()
+			p := content.Read([]byte(src), content.Options{URL: articleURL, ContentType: "text/html", Hosts: site.Hosts()})
+			for _, views := range [][]View{
+				{view("www.presstv.com", survey.Primary, healthy()), view("www.presstv.co.uk", survey.Alternate, p)},
+				{view("www.presstv.com", survey.Primary, p), view("www.presstv.co.uk", survey.Alternate, healthy())},
+			} {
+				j := judgeCase(Case{Views: views})
+				if len(j.Verdicts) != 2 || j.Verdicts[1].Verdict == "" {
+					t.Errorf("%+v", j.Verdicts)
+				}
+				if views[0].Page != p && (j.Verdicts[1].State == survey.Up || j.Verdicts[1].State == survey.Degraded) {
+					t.Errorf("%s (%s) %v", j.Verdicts[1].Verdict, j.Verdicts[1].State, j.Verdicts[1].Reasons)
+				}
+			}
+			if d := time.Since(started); d > time.Minute { // a second or two where nothing else runs
+				t.Errorf("took %v", d)
 			}
 		})
 	}
