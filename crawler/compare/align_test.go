@@ -102,10 +102,9 @@ func TestHostilePages(t *testing.T) {
 		return b.String()
 	}()
 	for name, src := range map[string]string{
-		"50,000 links":                          links,
-		"depth 10,000":                          strings.Repeat("<div>", 10_000) + "deep text of the harbour " + strings.Repeat("</div>", 10_000),
-		"5 MB of one word":                      "<p>" + strings.Repeat("x", 5<<20),
-		"the article's title over 50,000 links": "<title>" + headline + "</title><h1>" + headline + "</h1>" + links,
+		"depth 10,000":                           strings.Repeat("<div>", 10_000) + "deep text of the harbour " + strings.Repeat("</div>", 10_000),
+		"5 MB of one word":                       "<p>" + strings.Repeat("x", 5<<20),
+		"50,000 links under the article's title": "<title>" + headline + "</title><h1>" + headline + "</h1>" + links,
 	} {
 		t.Run(name, func(t *testing.T) {
 			started := time.Now()
