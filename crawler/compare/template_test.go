@@ -132,3 +132,20 @@ func TestNoticeInTheTemplate(t *testing.T) {
 		t.Errorf("block page: %s/%s %v", v.Verdict, v.PageClass, v.Reasons)
 	}
 }
+
+// TestOwnAddresses: what a page loads from addresses that sound like blocking makes it no notice when it names its own address; a page
+// that names none is judged by where it points.
+func TestOwnAddresses(t *testing.T) {
+	empty := func(og string) *content.Page {
+		p := notice(headline)
+		p.OGURL = og
+		p.Requisites = []content.Requisite{{URL: "https://www.presstv.com/lib/blocked-list/style.css", Kind: "stylesheet"}}
+		return p
+	}
+	if v := pair(t, healthy(), empty(articleURL)); v.PageClass == survey.ClassBlockPage || v.State != survey.Down {
+		t.Errorf("with its address: %s/%s (%s) %v", v.Verdict, v.PageClass, v.State, v.Reasons)
+	}
+	if v := pair(t, healthy(), empty("")); v.PageClass != survey.ClassBlockPage {
+		t.Errorf("without: %s/%s %v", v.Verdict, v.PageClass, v.Reasons)
+	}
+}

@@ -194,3 +194,14 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestNoAddressOfItsOwn: a page that gives no canonical address and no og:url has none; the address that it was asked for is not its
+// word (classification.md 2.5, identity signals).
+func TestNoAddressOfItsOwn(t *testing.T) {
+	for _, head := range []string{"", `<meta property="og:url" content="">`, `<meta property="og:title" content="x">`} {
+		p := Read([]byte("<title>x</title>"+head+"<p>y</p>"), Options{URL: "https://a.example/story/1", ContentType: "text/html"})
+		if p.OGURL != "" || p.Canonical != "" {
+			t.Errorf("%q: og:url %q, canonical %q", head, p.OGURL, p.Canonical)
+		}
+	}
+}
