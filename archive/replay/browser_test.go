@@ -3,6 +3,7 @@ package replay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -30,7 +31,8 @@ type outside struct {
 	seen []string
 }
 
-func newOutside(t *testing.T) *outside {
+// theOutside is one for all tests: the browser's rules name its address.
+var theOutside = sync.OnceValue(func() *outside {
 	o := &outside{}
 	note := func(s string) { o.mu.Lock(); defer o.mu.Unlock(); o.seen = append(o.seen, s) }
 	o.srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { note(r.Method + " " + r.Host + r.URL.String()) }))
@@ -40,8 +42,47 @@ func newOutside(t *testing.T) *outside {
 		}
 	}
 	o.srv.Start()
-	t.Cleanup(o.srv.Close)
 	return o
+})
+
+func newOutside(*testing.T) *outside {
+	o := theOutside()
+	o.take()
+	return o
+}
+
+// theBrowser is one Chromium for all tests, each of which gets a tab and a profile of its own; stopBrowser ends it.
+var (
+	stopBrowser = func() {}
+	theBrowser  = sync.OnceValues(func() (context.Context, error) {
+		path := ""
+		for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+			if p, err := exec.LookPath(name); err == nil {
+				path = p
+				break
+			}
+		}
+		if path == "" {
+			return nil, exec.ErrNotFound
+		}
+		dir, err := os.MkdirTemp("", "mirrorwatch-browser-*")
+		if err != nil {
+			return nil, err
+		}
+		opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(dir),
+			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.DisableGPU,
+			chromedp.Flag("host-resolver-rules", "MAP *.example "+theOutside().srv.Listener.Addr().String()))
+		parent, stop := chromedp.NewExecAllocator(context.Background(), opts...)
+		ctx, cancel := chromedp.NewContext(parent)
+		stopBrowser = func() { cancel(); stop(); _ = os.RemoveAll(dir) }
+		return ctx, chromedp.Do(ctx)
+	})
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	stopBrowser()
+	os.Exit(code)
 }
 
 func (o *outside) take() (s []string) {
@@ -51,28 +92,18 @@ func (o *outside) take() (s []string) {
 	return s
 }
 
-// browser starts Chromium; names below .example lead to o. With CI=true it must be there.
-func browser(t *testing.T, o *outside) context.Context {
+// browser opens a tab of Chromium; names below .example lead to the outside. With CI=true there must be one.
+func browser(t *testing.T, _ *outside) context.Context {
 	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no Chromium in the path")
-		}
+	whole, err := theBrowser()
+	switch {
+	case errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true":
 		t.Skip("SKIPPED: no Chromium in the path, so nobody looked at what archived pages may do")
+	case err != nil:
+		t.Fatalf("Chromium: %v", err)
 	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.DisableGPU,
-		chromedp.Flag("host-resolver-rules", "MAP *.example "+o.srv.Listener.Addr().String()))
-	parent, stop := chromedp.NewExecAllocator(context.Background(), opts...)
-	ctx, cancel := chromedp.NewContext(parent)
-	t.Cleanup(func() { cancel(); stop() })
+	ctx, cancel := chromedp.NewContext(whole, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +162,7 @@ const hostilePage = `<!DOCTYPE html><html onclick="document.title='ran'"><head><
 // TestHostilePage: no script runs, nothing is asked of another host, nothing is stored, rewritten and raw, alone and in a
 // frame.
 func TestHostilePage(t *testing.T) {
+	t.Parallel()
 	w, o := newWorld(t), newOutside(t)
 	w.put(noon, "http://bad.example/", "200 OK", "Content-Type: text/html; charset=utf-8\r\nSet-Cookie: evil=1; Path=/\r\nRefresh: 0; url=http://live.example/header\r\n"+
 		"Link: <http://live.example/link.css>; rel=preload; as=style, <http://link.example>; rel=preconnect\r\nClear-Site-Data: \"*\"\r\nNEL: {\"report_to\":\"x\"}\r\nReport-To: {\"group\":\"x\",\"endpoints\":[{\"url\":\"http://live.example/report\"}]}\r\n"+
@@ -152,7 +184,7 @@ func TestHostilePage(t *testing.T) {
 		"/web/" + tenStamp + "js_/http://live.example/s.js", "/web/*/http://bad.example/%22%3E%3Cscript%3Edocument.title='ran'%3C/script%3E",
 	} {
 		visit(t, ctx, base+target)
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
 		seen := o.take()
 		if strings.Contains(target, "id_/") { // raw octets keep their preconnect, which no policy governs; it carries nothing
 			seen = requestsOnly(seen)

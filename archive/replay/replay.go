@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mirrorwatch/archive"
@@ -44,7 +45,9 @@ type Config struct {
 	MaxRewrite int64
 	// Rewriting bounds how many documents are in memory at once; 0: 8.
 	Rewriting int
-	Log       *slog.Logger // nil: silence
+	// MaxHeld bounds the octets of rewritten documents that wait for their readers, in sum; 0: 256 MB. Past it 503 is answered.
+	MaxHeld int64
+	Log     *slog.Logger // nil: silence
 }
 
 // Handler is the replay's origin. Nothing else may be served on it.
@@ -52,6 +55,7 @@ type Handler struct {
 	cfg       Config
 	hosts     map[string]bool
 	rewriting chan struct{}
+	held      atomic.Int64
 	cache     snapshots
 	sizes     sizes
 }
@@ -66,6 +70,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.Rewriting <= 0 {
 		cfg.Rewriting = 8
+	}
+	if cfg.MaxHeld <= 0 {
+		cfg.MaxHeld = 256 << 20
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

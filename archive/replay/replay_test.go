@@ -591,6 +591,52 @@ func FuzzAddresses(f *testing.F) {
 	})
 }
 
+// TestSlowReaders: readers that take a page and do not read it hold no place of those that pages are made in, and what waits
+// for them is bounded.
+func TestSlowReaders(t *testing.T) {
+	w := newWorld(t)
+	w.html(noon, "https://a.example/", "<body>"+strings.Repeat("<p>Words of a long page. ", 400_000)) // more than sockets hold
+	w.html(noon, "https://a.example/short", "<p>short")
+	w.commit()
+	h, err := New(Config{Archive: w.a, Rewriting: 2, MaxHeld: 40 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.h = h
+	for range 3 {
+		conn, err := net.Dial("tcp", w.srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET /web/%sif_/https://a.example/ HTTP/1.1\r\nHost: %s\r\n\r\n", tenStamp, w.srv.Listener.Addr())
+		if _, err := conn.Read(make([]byte, 1)); err != nil { // it has begun
+			t.Fatal(err)
+		}
+	}
+	w.want(w.get("/web/"+tenStamp+"if_/https://a.example/short"), 200, "short")
+	var full answer
+	for range 5 {
+		conn, err := net.Dial("tcp", w.srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET /web/%sif_/https://a.example/ HTTP/1.1\r\nHost: %s\r\n\r\n", tenStamp, w.srv.Listener.Addr())
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		line, err := bufio.NewReaderSize(conn, 16).ReadString(' ')
+		if err != nil || line != "HTTP/1.1 " {
+			t.Fatal(line, err)
+		}
+	}
+	full = w.get("/web/" + tenStamp + "if_/https://a.example/")
+	w.want(full, 503, "slow readers")
+	if full.Header.Get("Retry-After") == "" || full.Header.Get("Memento-Datetime") != "" {
+		t.Error(full.Header)
+	}
+	w.want(w.get("/web/"+tenStamp+"if_/https://a.example/short"), 200, "short")
+}
+
 func BenchmarkServe(b *testing.B) {
 	w := newWorld(b)
 	w.html(noon, "https://a.example/", "<body>"+strings.Repeat(`<p>Some text of a page <a href="/x">with a link</a> and <img src="/p.png"> a picture.</p>`, 300))

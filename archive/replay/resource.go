@@ -329,8 +329,40 @@ func splitLinks(s string) (parts []string) {
 	return append(parts, s[from:])
 }
 
-// rewritten serves a page or style sheet whose places lead into the replay.
+// rewritten serves a page or style sheet whose places lead into the replay. Few documents are worked on at once; what waits
+// for slow readers is bounded in sum, and holds nobody else up.
 func (h *Handler) rewritten(w http.ResponseWriter, r *http.Request, v *view, res *archive.Resource, body io.Reader, kind string, status int, near around) {
+	out, ok := h.rewrite(w, r, v, res, body, kind, status, near)
+	if !ok {
+		return
+	}
+	n := int64(len(out))
+	if h.held.Add(n) > h.cfg.MaxHeld && n < h.held.Load() { // alone it is always given
+		h.held.Add(-n)
+		refuse(w.Header())
+		w.Header().Set("Retry-After", "10")
+		h.problem(w, r, http.StatusServiceUnavailable, "Too many answers wait for slow readers; try again in a moment.", "")
+		return
+	}
+	defer h.held.Add(-n)
+	w.Header().Set("Content-Length", strconv.Itoa(len(out)))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(out)
+	}
+}
+
+// refuse makes the header that of a page of ours again.
+func refuse(head http.Header) {
+	clear(head)
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("Content-Security-Policy", ownPolicy)
+	head.Set("Referrer-Policy", "no-referrer")
+	head.Set("X-Robots-Tag", "noindex, nofollow")
+}
+
+// rewrite makes the document; ok is false when a page of ours was given in its place.
+func (h *Handler) rewrite(w http.ResponseWriter, r *http.Request, v *view, res *archive.Resource, body io.Reader, kind string, status int, near around) (out []byte, ok bool) {
 	select {
 	case h.rewriting <- struct{}{}:
 		defer func() { <-h.rewriting }()
@@ -341,12 +373,9 @@ func (h *Handler) rewritten(w http.ResponseWriter, r *http.Request, v *view, res
 	cut := false
 	switch {
 	case int64(len(src)) > h.cfg.MaxRewrite:
-		clear(w.Header())
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Content-Security-Policy", ownPolicy)
-		w.Header().Set("Referrer-Policy", "no-referrer")
+		refuse(w.Header())
 		h.problem(w, r, http.StatusInsufficientStorage, "This document is too large to be shown with its links; its octets are at "+"/web/"+stamp(v.capture.Date)+modRaw+"/"+v.capture.URL, v.url)
-		return
+		return nil, false
 	case err != nil && r.Context().Err() != nil:
 		panic(http.ErrAbortHandler)
 	case err != nil: // cut or damaged: what is there is shown
@@ -365,7 +394,6 @@ func (h *Handler) rewritten(w http.ResponseWriter, r *http.Request, v *view, res
 	}
 	d := &document{url: v.capture.URL, charset: charset, framed: v.mod == modFrame, whole: v.shot != nil,
 		link: func(abs, mod string) string { return h.lead(v, abs, mod) }}
-	var out []byte
 	switch kind {
 	case "css":
 		out = d.CSS(src)
@@ -381,11 +409,7 @@ func (h *Handler) rewritten(w http.ResponseWriter, r *http.Request, v *view, res
 		}
 		out = d.HTML(src)
 	}
-	head.Set("Content-Length", strconv.Itoa(len(out)))
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(out)
-	}
+	return out, true
 }
 
 // stream gives a body as it is, or the one range that was asked for (RFC 9110 14). Nothing of it is held in memory.

@@ -197,6 +197,7 @@ var touchable = func() map[string]bool {
 // TestRealPagesKeepTheirBytes cuts each page before and after with another tokenizer: everything but touched attributes and
 // style sheets must be the same octets in the same order.
 func TestRealPagesKeepTheirBytes(t *testing.T) {
+	t.Parallel()
 	names, all := realPages(t)
 	if len(all) < 181 {
 		t.Errorf("%d pages only", len(all))
