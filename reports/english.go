@@ -88,6 +88,7 @@ var outcomeText = map[survey.Outcome]string{
 	survey.NotHTML:                "not a web page",
 	survey.RateLimited:            "the server asked us to slow down (429)",
 	survey.RobotsRefused:          "robots.txt forbids it",
+	survey.HostDown:               "its host does not answer any more",
 	survey.FragmentMissing:        "the page is there, the part named is not",
 	survey.ScriptRendered:         "cannot verify (script-rendered)",
 	"challenge":                   "asks for a human (challenge)",
