@@ -248,7 +248,7 @@ func (a *Archive) checkFormat() error {
 // takeLock takes DIR/lock. The lock file's text is for people who meet LockedError; what locks is flock.
 func (a *Archive) takeLock(ctx context.Context) error {
 	name := a.path(lockFile)
-	a.lock = flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	a.lock = flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o666)) // within the umask: others may see who holds it
 	var ok bool
 	var err error
 	if a.opt.Wait {

@@ -69,7 +69,7 @@ func publish(ctx context.Context, d *data, now, since time.Time) (string, error)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
-	lock := flock.New(filepath.Join(dir, ".lock"))
+	lock := flock.New(filepath.Join(dir, ".lock"), flock.SetPermissions(0o666))
 	if err := lock.Lock(); err != nil {
 		return "", fmt.Errorf("writing the report: %w", err)
 	}
