@@ -46,8 +46,15 @@ caption{text-align:left;padding:.25rem 0;color:var(--quiet)}td,th{overflow-wrap:
 {{define "frame"}}<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Not in the archive</title><style>body{font:13px/1.4 system-ui,sans-serif;color:#666;background:#f4f4f4;margin:8px;overflow-wrap:anywhere}</style></head>
 <body>This part of the page is not in the archive: {{.}}</body></html>
 {{end}}
+{{define "save"}}{{template "top" .Title}}<h1>{{.URL}}</h1>
+<p>The snapshot of {{utc .Time}}: the page and {{.Parts}} parts of it{{if .Missing}}; {{.Missing}} were not captured{{end}}. <a href="{{.Snapshot}}">Look at it</a></p>
+<p><a href="{{.Path}}" download="{{.File}}">Download {{.File}}</a></p>
+<p>A WACZ holds the records as they came, scripts too. Open it in a replay program that runs them, such as ReplayWeb.page: it keeps them to itself, but read it as you would read the site itself.</p>
+<p class="quiet">On the command line: <code>mirrorwatch restore {{.Name}} --as wacz --to {{.File}}</code></p>
+</main></body></html>
+{{end}}
 {{define "list"}}{{template "top" .Title}}<h1>{{.URL}}</h1>
-<p>{{.Count}} captures. {{if .More}}The newest {{.Shown}} are shown.{{end}} <a href="{{.Newest}}">Newest</a>{{if .Beside}} · <a href="{{.Beside}}">Mirrors side by side</a>{{end}} · <a href="{{.TimeMap}}">TimeMap</a></p>
+<p>{{if eq .Count 1}}1 capture.{{else}}{{.Count}} captures.{{end}} {{if .More}}The newest {{.Shown}} are shown.{{end}} <a href="{{.Newest}}">Newest</a>{{if .Beside}} · <a href="{{.Beside}}">Mirrors side by side</a>{{end}} · <a href="{{.TimeMap}}">TimeMap</a></p>
 {{if .Snapshots}}<h2>As the mirrors served the article</h2><table><caption>Snapshots of all mirrors, newest first</caption><thead><tr><th scope="col">Seen</th><th scope="col">Domain</th><th scope="col">Verdict</th><th scope="col">From</th></tr></thead><tbody>
 {{range .Snapshots}}<tr><th scope="row"><a href="{{.Path}}">{{utc .Time}}</a>{{if gt .Count 1}} <span class="quiet">and {{.Count}} times until {{utc .Last}}</span>{{end}}</th><td>{{.Mirror}}</td><td>{{.Verdict}}</td><td>{{.Vantage}}</td></tr>
 {{end}}</tbody></table>{{end}}
@@ -65,11 +72,11 @@ div{font:14px/1.4 system-ui,sans-serif;background:#1d2733;color:#fff;padding:6px
 a{color:#9cd0ff}summary{cursor:pointer}ul{margin:4px 0;padding-left:20px}.bad{color:#ffc27a}
 @media print{:host{display:none!important}}
 </style><div><details open><summary>Archived {{utc .Time}} from <strong>{{.Domain}}</strong>{{if .Verdict}} · {{.Verdict}}{{end}}{{if .Missing}} · <span class="bad">{{.Missing}} missing</span>{{end}}</summary>
-{{.URL}} · <a href="{{.List}}">{{if .Count}}{{.Count}} captures{{else}}captures{{end}}</a>{{if .Prev}} · <a href="{{.Prev}}">earlier</a>{{end}}{{if .Next}} · <a href="{{.Next}}">later</a>{{end}}{{if .Beside}} · <a href="{{.Beside}}">mirrors side by side</a>{{end}}{{if .Snapshot}} · <a href="{{.Snapshot}}">exactly this snapshot</a>{{end}} · <a href="{{.Plain}}">without this bar</a>
+{{.URL}} · <a href="{{.List}}">{{if eq .Count 1}}the only capture{{else if .Count}}{{.Count}} captures{{else}}captures{{end}}</a>{{if .Prev}} · <a href="{{.Prev}}">earlier</a>{{end}}{{if .Next}} · <a href="{{.Next}}">later</a>{{end}}{{if .Beside}} · <a href="{{.Beside}}">mirrors side by side</a>{{end}}{{if .Snapshot}} · <a href="{{.Snapshot}}">exactly this snapshot</a>{{end}} · <a href="{{.Plain}}">without this bar</a>
 {{range .Notes}}<br><span class="bad">{{.}}</span>{{end}}
 {{if .Refresh}}<br>The page leads on to <a href="{{.Refresh}}">{{.RefreshURL}}</a>{{end}}
 {{if .Holes}}<details><summary>What this snapshot lacks</summary><ul>{{range .Holes}}<li>{{.URL}} ({{.Why}}){{if .Filled}}: {{.Filled}}{{end}}</li>{{end}}{{if .MoreHoles}}<li>and {{.MoreHoles}} more</li>{{end}}</ul></details>{{end}}
-{{if .Scripts}}<br>Scripts do not run here: players, comments and what loads later are missing. For those, <code>mirrorwatch restore {{.Name}} --as {{.As}} --to FILE</code> and open FILE in a replay program that runs scripts.{{end}}
+{{if .Scripts}}<br>Scripts do not run here: players, comments, frames of other sites and what loads later may be missing. {{if .Save}}<a href="{{.Save}}">Save this snapshot</a> as WACZ for a replay program that runs scripts.{{else}}For those, <code>mirrorwatch restore {{.Name}} --as {{.As}} --to FILE</code> and open FILE in a replay program that runs scripts.{{end}}{{end}}
 </details></div></template></mirrorwatch-banner>{{end}}`))
 
 func (h *Handler) render(w http.ResponseWriter, status int, name string, data any) {
@@ -277,16 +284,20 @@ func (h *Handler) banner(ctx context.Context, v *view, s seen, near around, stat
 		Time                                           time.Time
 		Domain, Verdict, URL, List, Prev, Next, Beside string
 		Snapshot, Plain, Refresh, RefreshURL, Name, As string
+		Save                                           string
 		Notes                                          []string
 		Holes                                          []hole
 		MoreHoles, Missing, Scripts, Count             int
 	}{Time: c.Date, URL: c.URL, List: "/web/*/" + quoteURL(c.URL), Prev: near.prev, Next: near.next, Count: near.count,
-		Scripts: s.scripts + s.players, As: archive.AsWARC, Plain: "/web/" + stamp(c.Date) + modFrame + "/" + quoteURL(c.URL)}
+		Scripts: s.scripts + s.players + s.frames, As: archive.AsWARC, Plain: "/web/" + stamp(c.Date) + modFrame + "/" + quoteURL(c.URL)}
 	b.Domain = hostOf(c.URL)
 	b.Name = survey.Timestamp17(c.Date) + "/" + c.URL
 	if sh := v.shot; sh != nil {
 		b.Name = sh.Name()
 		b.Plain = shotPath(sh, modFrame, sh.URL)
+		if _, ok := h.cfg.Archive.(Packer); ok {
+			b.Save = savePath(sh, "")
+		}
 		if v.raw != "" && !strings.Contains(v.digits, ".") {
 			b.Snapshot = shotPath(sh, modPage, sh.URL)
 		}

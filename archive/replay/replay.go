@@ -26,6 +26,12 @@ type Source interface {
 	Snapshots(ctx context.Context, q archive.Query) ([]survey.Snapshot, error)
 }
 
+// Packer makes a snapshot a package (WACZ) that replay programs which run scripts open. *archive.Archive is one; a Source
+// that is none gives no packages.
+type Packer interface {
+	ExportFile(ctx context.Context, to string, snaps []survey.Snapshot, opt archive.ExportOptions) (archive.ExportReport, error)
+}
+
 // Judgements tell what history knows of snapshots.
 type Judgements interface {
 	// Snapshots returns the snapshots of an article with their verdicts, of all mirrors, newest first. address is the
@@ -56,6 +62,7 @@ type Handler struct {
 	hosts     map[string]bool
 	rewriting chan struct{}
 	held      atomic.Int64
+	packing   chan struct{}
 	cache     snapshots
 	sizes     sizes
 }
@@ -77,7 +84,7 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{hosts: map[string]bool{}, rewriting: make(chan struct{}, cfg.Rewriting)}
+	h := &Handler{hosts: map[string]bool{}, rewriting: make(chan struct{}, cfg.Rewriting), packing: make(chan struct{}, 2)}
 	if cfg.URL != "" {
 		u, err := url.Parse(cfg.URL)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" {
@@ -166,6 +173,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.web(w, r, target[len("/web/"):])
 	case strings.HasPrefix(target, "/snapshot/"):
 		h.snapshot(w, r, target[len("/snapshot/"):])
+	case strings.HasPrefix(target, "/save/"):
+		h.save(w, r, target[len("/save/"):])
 	case strings.HasPrefix(target, "/beside/"):
 		h.beside(w, r, target[len("/beside/"):])
 	case target == "/favicon.ico": // browsers ask for it when a page names no icon; an error would stand in their log

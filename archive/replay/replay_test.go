@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"compress/gzip"
@@ -92,7 +93,13 @@ func newWorld(t testing.TB) *world {
 // put captures a response as the transport would.
 func (w *world) put(at time.Time, url, status, header, body string) survey.Capture {
 	w.t.Helper()
-	raw := []byte("HTTP/1.1 " + status + "\r\n" + header + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body)) + body)
+	return w.putRaw(at, url, "HTTP/1.1 "+status+"\r\n"+header+fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body))+body, body)
+}
+
+// putRaw captures the octets of a response; body is what they hold without chunks.
+func (w *world) putRaw(at time.Time, url, octets, body string) survey.Capture {
+	w.t.Helper()
+	raw := []byte(octets)
 	sum, block := sha256.Sum256([]byte(body)), sha256.Sum256(raw)
 	head, err := message.ParseHead(raw[:message.EndOfHead(raw)])
 	if err != nil {
@@ -458,6 +465,75 @@ func TestSnapshotAndHoles(t *testing.T) {
 		t.Errorf("not marked: %v", a.Header)
 	}
 	w.want(w.get("/snapshot/20261124120000000.00000000-0000-0000-0000-000000000000/https://a.example/story"), 302)
+}
+
+// TestSave: the banner of a page with scripts leads to a page of ours that offers the snapshot as a WACZ, which holds the
+// page and its requisites; hostile names get neither.
+func TestSave(t *testing.T) {
+	w := newWorld(t)
+	page := w.html(noon, "https://a.example/story", `<body><script src=/s.js></script><img src=p.png><p>text of the story`)
+	s := w.snap("https://a.example/story", page, survey.Identical, nil, w.put(noon, "https://a.example/p.png", "200 OK", "Content-Type: image/png\r\n", "picture"))
+	w.commit()
+	name := "20261124120000000." + shortID(s.ID) + "/https://a.example/story"
+	w.want(w.get("/web/"+tenStamp+"/https://a.example/story"), 200, `<a href="/save/`+name+`">Save this snapshot</a>`)
+	own := w.get("/save/" + name)
+	w.want(own, 200, `href="/save/wacz/`+name+`" download="20261124120000000-a.example.wacz"`)
+	if own.Header.Get("Content-Security-Policy") != ownPolicy {
+		t.Error(own.Header)
+	}
+	a := w.get("/save/wacz/" + name)
+	w.want(a, 200)
+	if a.Header.Get("Content-Type") != "application/wacz" || a.Header.Get("Content-Disposition") != `attachment; filename="20261124120000000-a.example.wacz"` {
+		t.Error(a.Header)
+	}
+	z, err := zip.NewReader(strings.NewReader(a.text), int64(len(a.text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range z.File {
+		names[f.Name] = true
+	}
+	if !names["datapackage.json"] || !names["pages/pages.jsonl"] {
+		t.Errorf("package of %v", names)
+	}
+	if part := w.get("/save/wacz/"+name, "Range", "bytes=0-3"); part.StatusCode != 206 || part.text != "PK\x03\x04" {
+		t.Errorf("a range of it: %d %q", part.StatusCode, part.text)
+	}
+	for target, status := range map[string]int{"/save/": 400, "/save/wacz/": 400, "/save/wacz/../../x": 400, "/save/20261124120000000.x/https://a.example/": 404,
+		"/save/20261124120000000." + shortID(s.ID) + "/https://a.example/p.png": 404, "/save/20261124120000000." + shortID(s.ID) + "id_/https://a.example/story": 400} {
+		w.want(w.get(target), status)
+	}
+}
+
+// TestRangesOfCodedBodies: a range is one of what is given: of a body that came compressed, of a revisit of it, raw and not.
+func TestRangesOfCodedBodies(t *testing.T) {
+	w := newWorld(t)
+	body := strings.Repeat("0123456789", 10_000)
+	var z bytes.Buffer
+	gz := gzip.NewWriter(&z)
+	_, _ = io.WriteString(gz, body)
+	_ = gz.Close()
+	for i, u := range []string{"https://a.example/v.txt", "https://b.example/v.txt"} {
+		c := w.put(noon, u, "200 OK", "Content-Type: text/plain\r\nContent-Encoding: gzip\r\n", z.String())
+		if c.Revisit != (i == 1) {
+			t.Fatalf("%s: %+v", u, c)
+		}
+	}
+	chunked := "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n"
+	w.putRaw(noon, "https://a.example/chunked", chunked, "0123456789")
+	w.commit()
+	for _, c := range []struct{ target, spec, rng, want string }{
+		{"/web/" + tenStamp + "oe_/https://a.example/v.txt", "bytes=10-19", "bytes 10-19/100000", "0123456789"},
+		{"/web/" + tenStamp + "oe_/https://b.example/v.txt", "bytes=99995-", "bytes 99995-99999/100000", "56789"},
+		{"/web/" + tenStamp + "id_/https://b.example/v.txt", "bytes=-3", "bytes 99997-99999/100000", "789"},
+		{"/web/" + tenStamp + "oe_/https://a.example/chunked", "bytes=3-6", "bytes 3-6/10", "3456"},
+	} {
+		a := w.get(c.target, "Range", c.spec)
+		if a.StatusCode != 206 || a.Header.Get("Content-Range") != c.rng || a.text != c.want {
+			t.Errorf("%s %s: %d %q %q", c.target, c.spec, a.StatusCode, a.Header.Get("Content-Range"), a.text)
+		}
+	}
 }
 
 func TestMetaRefreshIsALink(t *testing.T) {

@@ -76,6 +76,7 @@ type seen struct {
 	scripts int
 	foreign int // SVG symbols of other files that could not be taken in
 	players int // video and audio elements, embeds
+	frames  int
 }
 
 // edit replaces src[start:end].
@@ -329,6 +330,10 @@ func (d *document) tag(t *markup.Tag) bool {
 	case 'f':
 		if fold(name, "frameset") {
 			d.frameset = true
+		}
+	case 'i':
+		if fold(name, "iframe") {
+			d.seen.frames++
 		}
 	case 'h':
 		if fold(name, "head") && d.head == 0 {
