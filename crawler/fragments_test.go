@@ -68,7 +68,7 @@ func TestFragmentsOfAPage(t *testing.T) {
 	w := newWorld(t)
 	w.serve(primary, gazette(primary, "", list, extra(`<h2 id="part">Part</h2><a name="søk"></a>`)))
 	w.serve(mirror, gazette(mirror, "", list, extra(`<a name="søk"></a>`)))
-	p := w.plan(primary, mirror)
+	p := w.patient(w.plan(primary, mirror))
 	p.Sites[0].Settings.Fragments = true
 	r := w.run(p)
 	at := "https://" + primary
@@ -141,7 +141,7 @@ func TestFragmentsOfASite(t *testing.T) {
 			return s
 		}
 		sites := map[string]*plantedSite{primary: build(primary, `<h2 id="part">Part</h2>`), mirror: build(mirror, "")}
-		p := w.plan(primary, mirror)
+		p := w.patient(w.plan(primary, mirror))
 		p.Sites[0].Articles = nil
 		p.Sites[0].Settings.Links, p.Sites[0].Settings.Fragments = "site", true
 		p.Sites[0].State = t.TempDir() + "/crawl/test"

@@ -134,3 +134,34 @@ func deadNames(seats []*seat, at *seat) []survey.Host {
 	}
 	return dead
 }
+
+// names notes that a mirror's page names another host of the mirror set as the place of the page or of its feed; whether that
+// host is dead is known at the end of a crawl.
+func (s *crawlStand) names(kind markup.Kind, host survey.Host, url, parent string) {
+	if s.heads == nil {
+		s.heads = map[string]survey.Hygiene{}
+	}
+	word := HygieneCanonicalDead
+	if kind == markup.FeedLink {
+		word = HygieneFeedDead
+	}
+	if key := word + " " + string(host); s.heads[key].URL == "" && len(url) <= maxHygieneURL {
+		s.heads[key] = survey.Hygiene{Kind: word, URL: url, Parent: parent}
+	}
+}
+
+// thirdHosts tells of requisites from outside the mirror set that the site's pages need and that do not come. A crawl asks for
+// them with Settings.External only.
+func (c *siteCrawl) thirdHosts(links []survey.Link) {
+	primary := c.sp.Site.Primary().Host
+	for _, l := range links {
+		if len(l.Parents) == 0 || !markup.Kind(l.Kind).Requisite() || inSite(c.sp.Site, hostOf(l.Target)) {
+			continue
+		}
+		for _, res := range l.Results {
+			if res.State == LinkBroken {
+				c.count(primary, func(s *crawlStand) { s.list.add(HygieneThirdHostFailed, l.Target, l.Parents[0]) })
+			}
+		}
+	}
+}

@@ -369,6 +369,21 @@ func (l *links) hostDead(key string) bool {
 	return l.failed[key] >= deadHost
 }
 
+// unallowed is the outcome of an address that is not asked for since robots.txt forbids it or did not come. What failed on the
+// network counts as a failure of the address's host, between two successes of the canaries.
+func (r *run) unallowed(ctx context.Context, v *visitor, address, host string) (survey.Outcome, error) {
+	o := r.robots.refusal(v, address)
+	if !networkFailure(o) {
+		return o, nil
+	}
+	r.links.hostFailed(host, true)
+	counted, err := v.sandwiched(ctx, v.now())
+	if err == nil && !counted {
+		o = survey.OwnNetwork
+	}
+	return o, err
+}
+
 // askLink asks for the head of the address and, where that is refused or says that something is wrong, for the whole:
 // servers that know no HEAD answer it with all kinds of errors.
 func (r *run) askLink(ctx context.Context, s *seat, article, address string, out *linkAnswer) {
@@ -384,7 +399,7 @@ func (r *run) askLink(ctx context.Context, s *seat, article, address string, out
 	}
 	host := v.vantage.Name + "\x00" + string(hostOf(address))
 	if r.links.hostDead(host) {
-		out.outcome = survey.OwnNetwork
+		out.outcome = survey.HostDown
 		return
 	}
 	if !v.settings.IgnoreRobots {
@@ -394,7 +409,7 @@ func (r *run) askLink(ctx context.Context, s *seat, article, address string, out
 			return
 		}
 		if !ok {
-			out.outcome = survey.RobotsRefused
+			out.outcome, out.err = r.unallowed(ctx, v, address, host)
 			return
 		}
 	}
@@ -570,7 +585,7 @@ func linkState(a *linkAnswer) string {
 	}
 	switch a.outcome {
 	case survey.RateLimited, survey.Interrupted, survey.Budget, survey.OwnNetwork, survey.GuardRefused, survey.RobotsRefused,
-		survey.NoRoute, survey.LocalResources, survey.Crashed, survey.OnionLeakRefused, survey.ScriptRendered:
+		survey.NoRoute, survey.LocalResources, survey.Crashed, survey.OnionLeakRefused, survey.ScriptRendered, survey.HostDown:
 		return LinkNotJudged
 	}
 	return LinkBroken

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,12 @@ func (c *siteCrawl) summaries(complete bool, at time.Time) []survey.Crawl {
 	for _, m := range c.sp.Site.Mirrors {
 		s := c.mirrors[m.Host].Crawl
 		s.Complete, s.At, s.FirstSeen = complete, at, at
+		heads := c.mirrors[m.Host].heads
+		for _, key := range slices.Sorted(maps.Keys(heads)) {
+			if h := heads[key]; c.links.hostDead(c.v.vantage.Name + "\x00" + string(hostOf(h.URL))) {
+				c.mirrors[m.Host].list.add(h.Kind, h.URL, h.Parent)
+			}
+		}
 		s.Hygiene = append([]survey.Hygiene{}, c.mirrors[m.Host].list.entries...)
 		if m.Role == survey.Primary {
 			for t := range c.traps {

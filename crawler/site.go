@@ -75,7 +75,8 @@ type siteCrawl struct {
 // crawlStand is what a crawl counts of one mirror.
 type crawlStand struct {
 	survey.Crawl
-	list hygieneList
+	list  hygieneList
+	heads map[string]survey.Hygiene // canonical and feed links to other hosts of the mirror set, by kind and host
 }
 
 // fault is one line of the crawl's list of what is not as it should be.
@@ -163,6 +164,7 @@ func (r *run) crawlSite(ctx context.Context, sp SitePlan) (found Crawled, clean 
 	if found.Links, err = c.gather(); err != nil {
 		return found, clean, err
 	}
+	c.thirdHosts(found.Links)
 	found.At = c.now().UTC()
 	complete := c.list.complete()
 	if !c.again {
@@ -293,7 +295,7 @@ func (c *siteCrawl) get(ctx context.Context, m survey.Mirror, address string, ki
 	out.final = address
 	key := v.vantage.Name + "\x00" + string(m.Host)
 	if c.links.hostDead(key) {
-		out.outcome = survey.OwnNetwork
+		out.outcome = survey.HostDown
 		return out, nil
 	}
 	if !v.settings.IgnoreRobots {
@@ -302,8 +304,8 @@ func (c *siteCrawl) get(ctx context.Context, m survey.Mirror, address string, ki
 			return nil, err
 		}
 		if !ok {
-			out.outcome = survey.RobotsRefused
-			return out, nil
+			out.outcome, err = c.unallowed(ctx, v, address, key)
+			return out, err
 		}
 	}
 	method := http.MethodGet
@@ -577,7 +579,9 @@ func (c *siteCrawl) note(t target, m survey.Host, address string, a *linkAnswer)
 	case LinkBroken:
 		s.Broken++
 	case LinkNotJudged:
-		s.NotJudged++
+		if s.NotJudged++; res.Outcome == survey.HostDown {
+			return nil // its first failures say it all
+		}
 	}
 	if c.nfaults++; c.nfaults > maxFaults {
 		return nil
@@ -702,8 +706,8 @@ func (c *siteCrawl) onMirror(ctx context.Context, t target, m survey.Mirror, p *
 			return false, err
 		}
 	}
-	if a.html() && a.exchange != nil && a.exchange.Outcome == survey.OK && a.status < 300 {
-		c.leadsAway(m, address, a.body)
+	if (a.html() || a.typ == "text/css") && len(a.body) > 0 && a.status < 300 {
+		c.leadsAway(m, address, a.body, !a.html())
 	}
 	if a.cutShort() {
 		return false, nil
@@ -908,8 +912,13 @@ func sameWords(a, b *content.Page) float64 {
 
 // leadsAway finds links and requisites of a mirror's page on the hosts of other mirrors, and plain HTTP in a page over TLS.
 // Pages that name no such host are not scanned. A link whose text names the host is a deliberate pointer.
-func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte) {
-	named := strings.HasPrefix(address, schemeSecure) && bytes.Contains(body, []byte(`="`+schemePlain))
+func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte, style bool) {
+	named := false
+	if strings.HasPrefix(address, schemeSecure) {
+		for _, before := range []string{`="`, `='`, `=`, `(`, `("`, `('`} {
+			named = named || bytes.Contains(body, []byte(before+schemePlain))
+		}
+	}
 	for _, o := range c.sp.Site.Mirrors {
 		named = named || o.Host != m.Host && bytes.Contains(body, []byte(o.Host))
 	}
@@ -917,7 +926,7 @@ func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte) {
 		return
 	}
 	base, own := address, true
-	if b := markup.Base(body); b != "" {
+	if b := markup.Base(body); b != "" && !style {
 		if u, ok := markup.Resolve(address, b); ok {
 			base, own = u, hostOf(u) == m.Host
 		}
@@ -926,8 +935,9 @@ func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list := &c.mirrors[m.Host].list
-	markup.HTML(body, func(pl markup.Place) bool {
-		if !pl.Kind.Link() && !pl.Kind.Requisite() {
+	place := func(pl markup.Place) bool {
+		head := pl.Kind == markup.Canonical || pl.Kind == markup.FeedLink
+		if !pl.Kind.Link() && !pl.Kind.Requisite() && !head {
 			return true
 		}
 		if own && !strings.ContainsAny(pl.URL, ":\\") && !strings.HasPrefix(pl.URL, "//") {
@@ -944,6 +954,10 @@ func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte) {
 		if host == m.Host || !inSite(c.sp.Site, host) {
 			return true
 		}
+		if head {
+			c.mirrors[m.Host].names(pl.Kind, host, u, address)
+			return true
+		}
 		kinds := [2]string{HygieneLinkToMirror, HygieneLinkToPrimary}
 		if pl.Kind.Requisite() {
 			kinds = [2]string{HygieneRequisiteMirror, HygieneRequisitePrimary}
@@ -956,5 +970,10 @@ func (c *siteCrawl) leadsAway(m survey.Mirror, address string, body []byte) {
 		}
 		list.add(kind, u, address)
 		return true
-	})
+	}
+	if style {
+		markup.CSS(body, place)
+	} else {
+		markup.HTML(body, place)
+	}
 }

@@ -261,7 +261,7 @@ func TestCrawlGoesOn(t *testing.T) {
 		for h, s := range sites {
 			w.serve(h, s)
 		}
-		p := w.plan(primary, mirror)
+		p := w.patient(w.plan(primary, mirror))
 		p.Sites[0].Articles = nil
 		p.Sites[0].Settings.Links = "site"
 		p.Sites[0].State = t.TempDir() + "/crawl/test"
@@ -323,7 +323,7 @@ func TestCrawlKeepsStateUntilSaved(t *testing.T) {
 	const primary = "www.harbour.example"
 	w := newWorld(t)
 	w.serve(primary, &plantedSite{host: primary, faults: map[string]http.HandlerFunc{"/img/3.png": status(404)}})
-	p := w.plan(primary)
+	p := w.patient(w.plan(primary))
 	p.Sites[0].Articles = nil
 	p.Sites[0].Settings.Links = "site"
 	p.Sites[0].State = t.TempDir() + "/crawl/test"
@@ -356,7 +356,7 @@ func TestRecentCrawl(t *testing.T) {
 	for h, s := range sites {
 		w.serve(h, s)
 	}
-	p := w.plan(primary, mirror)
+	p := w.patient(w.plan(primary, mirror))
 	p.Sites[0].Articles = nil
 	p.Sites[0].Settings.Links = "site"
 	at := "https://" + primary
@@ -402,5 +402,68 @@ func TestTokenIsBlindToHosts(t *testing.T) {
 	}
 	if one == c.token([]byte(`<a href="https://b.example/y">www.a.example</a> a.examplewww.a.example`)) {
 		t.Error("pages that differ are equal")
+	}
+}
+
+// TestCrawlHygiene: what only a crawl of the whole site finds of a mirror that does not stand alone: in style sheets too,
+// canonical and feed links to a host that is dead, parts from third hosts, plain HTTP however it is quoted. A mirror that does
+// not answer at all is told of by its first failures.
+func TestCrawlHygiene(t *testing.T) {
+	const primary, bad, dead = "www.harbour.example", "b.harbour.example", "old.harbour.example"
+	w := newWorld(t)
+	w.serve(primary, &plantedSite{host: primary, edit: map[string]func(string) string{
+		"/story/3/": func(p string) string {
+			return strings.Replace(p, "</article>", `<img src="https://cdn.example/x.png"></article>`, 1)
+		},
+	}})
+	w.serve(bad, &plantedSite{host: bad,
+		faults: map[string]http.HandlerFunc{"/more.css": text("text/css", "main{background:url(https://"+primary+"/img/shared.png)}")},
+		edit: map[string]func(string) string{
+			"/story/2/": func(p string) string {
+				return strings.Replace(p, "</head>", `<link rel="canonical" href="https://`+dead+`/story/2/"><link rel=alternate type=application/atom+xml href="https://`+dead+`/feed"></head>`, 1)
+			},
+			"/story/3/": func(p string) string {
+				return strings.Replace(p, "</article>", `<img src="https://cdn.example/x.png"></article>`, 1)
+			},
+			"/story/4/": func(p string) string {
+				return strings.Replace(p, "</article>", `<img src='http://plain.example/y.png'></article>`, 1)
+			},
+		}})
+	w.refuse(dead)
+	w.refuse("cdn.example")
+	p := w.plan(primary, bad, dead)
+	p.Sites[0].Articles = nil
+	p.Sites[0].Settings.Links, p.Sites[0].Settings.External = "site", true
+	r := w.run(p)
+	got := map[string]bool{}
+	for _, c := range r.Crawls {
+		for _, h := range c.Hygiene {
+			got[string(c.Mirror)+" "+h.Kind+" "+h.URL+" on "+h.Parent] = true
+		}
+		if c.Mirror == dead && (c.Broken == 0 || c.Broken > 40 || c.NotJudged < 30) {
+			t.Errorf("a mirror that does not answer: %+v", c)
+		}
+	}
+	for _, want := range []string{
+		bad + " requisite_from_primary https://" + primary + "/img/shared.png on https://" + bad + "/more.css",
+		bad + " canonical_dead https://" + dead + "/story/2/ on https://" + bad + "/story/2/",
+		bad + " feed_dead https://" + dead + "/feed on https://" + bad + "/story/2/",
+		bad + " mixed_content http://plain.example/y.png on https://" + bad + "/story/4/",
+		primary + " third_host_failed https://cdn.example/x.png on https://" + primary + "/story/3/",
+	} {
+		if !got[want] {
+			t.Errorf("missing: %s", want)
+		}
+		delete(got, want)
+	}
+	for g := range got {
+		t.Errorf("not planted: %s", g)
+	}
+	for _, l := range r.Links {
+		for _, res := range l.Results {
+			if res.Mirror == dead && res.Outcome != survey.ConnectionRefused {
+				t.Errorf("%s on the dead mirror: %s", l.Target, res.Outcome)
+			}
+		}
 	}
 }

@@ -273,6 +273,15 @@ func (w *testWorld) plan(hosts ...string) Plan {
 	}}}
 }
 
+// patient gives the plan's first site time: for tests in which nothing may fail because the machine is busy.
+func (w *testWorld) patient(p Plan) Plan {
+	p.Sites[0].Settings.Timeout = 20 * time.Second
+	p.Sites[0].Transport = func(v survey.Vantage) (http.RoundTripper, error) {
+		return wire.New(wire.Config{Vantage: v, ConnectTo: w.pins, Roots: w.roots, UserAgent: "test", Recorder: w})
+	}
+	return p
+}
+
 func (w *testWorld) config() Config {
 	return Config{Sink: w, Memory: w, Rules: compare.DefaultRules(), Delay: -1,
 		Run: survey.Run{ID: "20260102T030405Z-abcdef", Started: time.Now(), Tool: survey.Tool{Name: "test"}}}

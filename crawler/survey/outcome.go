@@ -110,6 +110,7 @@ const (
 	DecodeError            Outcome = "decode_error"
 	DecodedLimit           Outcome = "decoded_limit" // decompression bomb: the decoded cap was reached
 	JSShell                Outcome = "js_shell"
+	HostDown               Outcome = "host_down"        // of a link: its host failed several times in a row and is asked no more
 	FragmentMissing        Outcome = "fragment_missing" // of a link: the page is there and has no place of that name
 	ScriptRendered         Outcome = "script_rendered"  // of a link with a fragment: cannot verify, scripts make the page
 
