@@ -406,9 +406,9 @@ func (c *siteCrawl) find(t target, p *crawlAnswer) {
 	}
 	if p.location != "" {
 		if inSite(c.sp.Site, hostOf(p.location)) {
-			u := onPrimaryHost(c.sp.Site, p.location)
-			c.list.add(target{url: u, kind: t.kind, depth: t.depth, run: t.run})
-			c.edge(t.url, []uint64{hashURL(u)})
+			if h, ok := c.offer(t, p.location, t.kind); ok {
+				c.edge(t.url, []uint64{h})
+			}
 		}
 		return
 	}
@@ -461,7 +461,7 @@ func (c *siteCrawl) find(t target, p *crawlAnswer) {
 // followed are the kinds of places that a crawl asks for. Forms are never sent.
 func followed(k markup.Kind) bool {
 	switch k {
-	case markup.Page, markup.FeedLink, markup.Frame, markup.Alternate, markup.Canonical, markup.Manifest, markup.Refresh:
+	case markup.Page, markup.FeedLink, markup.Frame, markup.Alternate, markup.Canonical, markup.Manifest, markup.Refresh, markup.Meta:
 		return true
 	}
 	return k.Requisite()
@@ -474,7 +474,7 @@ func (c *siteCrawl) offer(t target, u string, kind markup.Kind) (uint64, bool) {
 		return h, true
 	}
 	if !inSite(c.sp.Site, hostOf(u)) {
-		if !c.sp.Settings.External || kind == markup.Canonical || kind == markup.Alternate {
+		if !c.sp.Settings.External || kind == markup.Canonical || kind == markup.Alternate || kind == markup.Meta {
 			return 0, false
 		}
 		c.list.add(target{url: u, kind: kind, depth: t.depth + 1})
@@ -482,18 +482,16 @@ func (c *siteCrawl) offer(t target, u string, kind markup.Kind) (uint64, bool) {
 	}
 	u = onPrimaryHost(c.sp.Site, u)
 	n := target{url: u, kind: kind, depth: min(t.depth+1, 1<<15)}
-	if kind == markup.Page || kind == markup.Alternate || kind == markup.Frame {
-		if shape := shapeOf(u); shape == shapeOf(t.url) {
-			n.run = min(t.run+1, 1<<15)
+	if shape := shapeOf(u); shape == shapeOf(t.url) {
+		n.run = min(t.run+1, 1<<15)
+	}
+	if why := c.trap(u, n.run, !kind.Requisite()); why != "" {
+		c.mu.Lock()
+		if len(c.traps) < maxTraps {
+			c.traps[why] = true
 		}
-		if why := c.trap(u, n.run); why != "" {
-			c.mu.Lock()
-			if len(c.traps) < maxTraps {
-				c.traps[why] = true
-			}
-			c.mu.Unlock()
-			return 0, false
-		}
+		c.mu.Unlock()
+		return 0, false
 	}
 	h = hashURL(u)
 	c.list.add(n)
@@ -510,7 +508,7 @@ func shapeOf(u string) string { return digitRuns.ReplaceAllString(u, "0") }
 
 // trap names the endless row of addresses that u belongs to, empty when it is none: the same segment again and again,
 // pages of one shape that each lead to the next, queries without end.
-func (c *siteCrawl) trap(u string, run uint16) string {
+func (c *siteCrawl) trap(u string, run uint16, page bool) string {
 	rest := u[strings.Index(u, "://")+3:]
 	if run >= maxDateRun && (run >= maxRun || dateWords.MatchString(u)) {
 		path := len(u) - len(rest) + max(0, strings.IndexByte(rest, '/'))
@@ -529,7 +527,7 @@ func (c *siteCrawl) trap(u string, run uint16) string {
 			}
 		}
 	}
-	if asked && query != "" {
+	if asked && query != "" && page { // pictures may have as many as they like
 		h := hashURL(path)
 		c.mu.Lock()
 		defer c.mu.Unlock()

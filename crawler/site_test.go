@@ -467,3 +467,56 @@ func TestCrawlHygiene(t *testing.T) {
 		}
 	}
 }
+
+// TestEndlessRows: rows of addresses without end are left, whatever leads from one to the next; what og:url and JSON-LD name
+// is asked for.
+func TestEndlessRows(t *testing.T) {
+	const primary = "www.harbour.example"
+	w := newWorld(t)
+	next := func(r *http.Request) int {
+		var n int
+		_, _ = fmt.Sscanf(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/'):], "/%d", &n)
+		return n + 1
+	}
+	s := &plantedSite{host: primary, edit: map[string]func(string) string{"/": func(p string) string {
+		p = strings.Replace(p, "</main>", `<a href="/r/calendar/1">r</a><a href="/f/calendar/1">f</a><link rel=stylesheet href="/c/calendar/1"></main>`, 1)
+		return strings.Replace(p, "</head>", `<meta property="og:url" content="https://`+primary+`/shared"><script type="application/ld+json">{"url":"https:\/\/`+primary+`\/gone"}</script></head>`, 1)
+	}}}
+	w.serve(primary, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/r/calendar/"):
+			status(302, "Location", fmt.Sprintf("/r/calendar/%d", next(r)))(rw, r)
+		case strings.HasPrefix(r.URL.Path, "/f/calendar/"):
+			page(200, fmt.Sprintf(`<meta http-equiv=refresh content="0;url=/f/calendar/%d">`, next(r)))(rw, r)
+		case strings.HasPrefix(r.URL.Path, "/c/calendar/"):
+			text("text/css", fmt.Sprintf("@import '/c/calendar/%d';", next(r)))(rw, r)
+		case r.URL.Path == "/shared":
+			page(200, frame("Shared", "<h1>Shared</h1>"))(rw, r)
+		default:
+			s.ServeHTTP(rw, r)
+		}
+	}))
+	p := w.patient(w.plan(primary))
+	p.Sites[0].Articles = nil
+	p.Sites[0].Settings.Links = "site"
+	r := w.run(p)
+	if n := w.asked(primary, survey.ForLink); n > 250 {
+		t.Errorf("%d requests", n)
+	}
+	at := "https://" + primary
+	for _, want := range []string{at + "/r/calendar/0", at + "/f/calendar/0", at + "/c/calendar/0"} {
+		if !contains(r.Crawls[0].Traps, want) {
+			t.Errorf("%s is not left as endless: %v", want, r.Crawls[0].Traps)
+		}
+	}
+	if res := linkResult(t, r, at+"/gone", primary); res.State != LinkBroken {
+		t.Errorf("what JSON-LD names is %s", res.State)
+	}
+	shared := false
+	for _, e := range w.exchange {
+		shared = shared || e.URL == at+"/shared"
+	}
+	if !shared {
+		t.Error("what og:url names was not asked for")
+	}
+}
