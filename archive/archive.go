@@ -91,6 +91,7 @@ type Archive struct {
 
 	dnsMu   sync.Mutex
 	dnsSeen map[[16]byte]survey.RecordID
+	chains  map[[32]byte]survey.RecordID // certificate chains, by epoch, and the exchange whose note holds each
 
 	commitMu sync.Mutex
 	closed   bool
@@ -119,7 +120,7 @@ func OpenContext(ctx context.Context, dir string, opt Options) (*Archive, error)
 	if opt.FS == nil {
 		opt.FS = durable.OS{}
 	}
-	a := &Archive{dir: dir, opt: opt, fs: opt.FS, log: opt.Log, run: opt.Run, dnsSeen: map[[16]byte]survey.RecordID{}}
+	a := &Archive{dir: dir, opt: opt, fs: opt.FS, log: opt.Log, run: opt.Run, dnsSeen: map[[16]byte]survey.RecordID{}, chains: map[[32]byte]survey.RecordID{}}
 	if opt.ReadOnly {
 		if err := a.checkFormat(); err != nil {
 			return nil, err

@@ -62,13 +62,19 @@ type octets struct {
 type tlsNote struct {
 	survey.TLS
 	Chain [][]byte `json:"chain"` // DER in base64, leaf first
+	// ChainIn is the exchange whose note holds the same chain, when this one leaves it out; survey.TLS has the leaf's digest.
+	ChainIn survey.RecordID `json:"chain_in,omitempty"`
 }
 
-// MarshalJSON adds the chain to what survey.TLS writes of itself: an embedded method would hide it.
+// MarshalJSON adds the chain, or where it is, to what survey.TLS writes of itself: an embedded method would hide it.
 func (n tlsNote) MarshalJSON() ([]byte, error) {
 	b, err := json.Marshal(n.TLS)
 	if err != nil {
 		return nil, err
+	}
+	if n.ChainIn != "" {
+		id, err := json.Marshal(n.ChainIn)
+		return append(append(append(b[:len(b)-1], `,"chain_in":`...), id...), '}'), err
 	}
 	chain, err := json.Marshal(n.Chain)
 	if err != nil {
@@ -113,7 +119,7 @@ func newExchangeNote(e *survey.Exchange) exchangeNote {
 		n.DNS = append(n.DNS, lookupNote{l, l.Raw})
 	}
 	if e.TLS != nil {
-		n.TLS = &tlsNote{*e.TLS, e.TLS.Chain}
+		n.TLS = &tlsNote{TLS: *e.TLS, Chain: e.TLS.Chain}
 	}
 	return n
 }

@@ -88,6 +88,7 @@ func (a *Archive) Put(ctx context.Context, e *survey.Exchange) (survey.Capture, 
 			ex.refer(c.original)
 		}
 	}
+	holds := ex.shareChain(st.epoch)
 	drafts, err := ex.drafts()
 	if err != nil {
 		st.claims.release(c, nil)
@@ -100,7 +101,42 @@ func (a *Archive) Put(ctx context.Context, e *survey.Exchange) (survey.Capture, 
 		return survey.Capture{}, err
 	}
 	st.claims.release(c, &lines[0])
+	if holds != nil {
+		a.dnsMu.Lock()
+		if len(a.chains) >= maxDNSSeen {
+			clear(a.chains) // a chain may then be written twice: harmless
+		}
+		a.chains[*holds] = id
+		a.dnsMu.Unlock()
+	}
 	return captureOf(&lines[0]), nil
+}
+
+// shareChain leaves the certificate chain to the exchange of this session and epoch that holds it already: a site's pages,
+// links and decoys come with the same one, and octets of certificates do not compress. What decides a verdict keeps its
+// own, as evidence that stands alone. It returns the key under which others may refer to this one, once it is in the file.
+func (x *exchangeParts) shareChain(epoch string) *[32]byte {
+	t := x.note.TLS
+	if t == nil || len(t.Chain) == 0 {
+		return nil
+	}
+	h := sha256.New()
+	_, _ = io.WriteString(h, epoch)
+	for _, der := range t.Chain {
+		sum := sha256.Sum256(der)
+		_, _ = h.Write(sum[:])
+	}
+	key := [32]byte(h.Sum(nil))
+	x.a.dnsMu.Lock()
+	defer x.a.dnsMu.Unlock()
+	holder := x.a.chains[key]
+	if holder == "" {
+		return &key
+	}
+	if x.e.Probe.Purpose != survey.ForVerdict {
+		t.Chain, t.ChainIn = nil, holder
+	}
+	return nil
 }
 
 // exchangeParts turns one Exchange into drafts.
