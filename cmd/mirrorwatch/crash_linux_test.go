@@ -425,4 +425,23 @@ func TestTenMirrors(t *testing.T) {
 	if float64(ten) >= 1.3*float64(one) {
 		t.Errorf("ten mirrors cost %.2f times one: %d and %d octets", float64(ten)/float64(one), ten, one)
 	}
+	// A page of text alone, 30 KB that compress to 12, is less than what each mirror is asked besides: robots.txt, root and
+	// decoy, each with request, response and note of their own. What one more mirror costs is bounded by itself.
+	page.Reset()
+	page.WriteString("<!DOCTYPE html><html><head><title>One story</title></head><body><article><h1>One story</h1>")
+	words := strings.Fields("the of and to in a is that for it as was with be by on not he his but at are this have from or had an they which one you were her all she there would their we him been has when who will more no if out so said what up its about into than them can only other new some could time these two may then do first any my now such like our over man")
+	for page.Len() < 30_000 {
+		page.WriteString("<p>")
+		for range 60 {
+			page.WriteString(words[r.IntN(len(words))] + " ")
+		}
+		page.WriteString("</p>\n")
+	}
+	page.WriteString("</article></body></html>")
+	one, ten = size(1), size(10)
+	each := (ten - one) / 9
+	t.Logf("text alone: one mirror %d octets, ten %d: %.2f; each further one %d", one, ten, float64(ten)/float64(one), each)
+	if each > 9500 {
+		t.Errorf("a further equal mirror costs %d octets", each)
+	}
 }
