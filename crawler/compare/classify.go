@@ -137,7 +137,12 @@ func (j *judge) factsOf(v *View, d *document) *facts {
 	f.thin = p.VisibleWords < 300 && p.VisibleLinks < 15
 	f.plain = !articleShaped(p, d.words)
 	visible, words := j.ownLines(p)
-	f.words = words
+	f.words, f.passwords, f.markers = words, p.PasswordFields, p.Markers
+	if !f.thin && j.surroundings != nil {
+		// Within the site's template, what the article's own page loads and asks too tells nothing.
+		f.passwords -= j.surroundings.PasswordFields
+		f.markers = slices.DeleteFunc(slices.Clone(p.Markers), func(m string) bool { return slices.Contains(j.surroundings.Markers, m) })
+	}
 	if words < p.VisibleWords && words < thinOwn {
 		f.thin = true
 	}

@@ -70,8 +70,9 @@ type judge struct {
 	rules *Rules
 	hosts []survey.Host
 	docs  map[*content.Page]*document
-	// template is what the reference shows around its article, once there is one.
-	template map[string]bool
+	// template is what the reference shows around its article, and surroundings its page, once there is one.
+	template     map[string]bool
+	surroundings *content.Page
 }
 
 // Judge gives a verdict for each view and the conclusions for each mirror. It is a pure function of c.
@@ -85,13 +86,14 @@ func Judge(c Case) Judgement {
 	}
 	ref := j.reference()
 	var lines map[string]bool
+	var page *content.Page
 	if ref != nil {
-		lines = templateLines(ref.doc)
+		lines, page = templateLines(ref.doc), ref.doc.page
 	}
 	out := Judgement{Verdicts: make([]survey.Verdict, len(c.Views))}
 	for i := range c.Views {
-		if j.template = lines; ref != nil && ref.view == i {
-			j.template = nil
+		if j.template, j.surroundings = lines, page; ref != nil && ref.view == i {
+			j.template, j.surroundings = nil, nil
 		}
 		out.Verdicts[i] = j.view(i, ref)
 	}
@@ -450,7 +452,7 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.Confidence = survey.Low
 		ver.Reasons = append(ver.Reasons, "An edited line stands outside what was taken for the article's text.")
 	}
-	if ver.Verdict == survey.Altered && (!edited || edgesOnly(t.changes)) && t.other() {
+	if ver.Verdict == survey.Altered && !replaced(t.changes) && t.other() {
 		ver.Confidence = survey.Low
 		ver.Reasons = append(ver.Reasons, "The page has another layout than the reference's, so what differs may lie in how it was read.")
 	}
@@ -477,16 +479,18 @@ func onlyInserted(changes []survey.Change) bool {
 	return true
 }
 
-// edgesOnly: whole blocks came or went, nothing inside a sentence changed: what another extraction could make too.
-func edgesOnly(changes []survey.Change) bool {
+// replaced reports whether a number, a name, a date or a negation stands in a matched sentence in place of another: no other reading of
+// an equal text makes that. Whole blocks, words more or fewer, and what the head says may come of the reading.
+func replaced(changes []survey.Change) bool {
 	for _, c := range changes {
 		switch c.Kind {
-		case kindParagraphInserted, kindParagraphRemoved, kindSentenceInserted, kindSentenceDeleted, kindMoved:
-		default:
-			return false
+		case kindNumber, kindName, kindDate, kindNegation:
+			if c.Reference != "" && c.Candidate != "" && c.At != [2][2]int{} {
+				return true
+			}
 		}
 	}
-	return true
+	return false
 }
 
 func kindList(changes []survey.Change) string {

@@ -127,7 +127,10 @@ type facts struct {
 	quoted  []bool
 	hosts   []string // of final address, redirects, meta refresh
 	targets []string // addresses named by a page with next to no text
-	words   int
+	words   int      // beside the site's template
+	// markers and passwords are those that the article's own page does not have
+	markers   []string
+	passwords int
 }
 
 // fits evaluates one rule; the offset is into the normalised visible text, -1 when the rule looks elsewhere.
@@ -149,9 +152,7 @@ func (r *rule) fits(f *facts) (int, bool) {
 			return -1, r.re.MatchString(p.FullTitle)
 		}
 	case "marker":
-		if p := f.view.Page; p != nil {
-			return -1, slices.ContainsFunc(p.Markers, r.re.MatchString)
-		}
+		return -1, slices.ContainsFunc(f.markers, r.re.MatchString)
 	case "host":
 		return -1, slices.ContainsFunc(f.hosts, r.re.MatchString)
 	case "url":
@@ -159,7 +160,7 @@ func (r *rule) fits(f *facts) (int, bool) {
 	case "final":
 		return -1, r.re.MatchString(f.view.Observation.FinalURL)
 	case "form":
-		return -1, f.view.Page != nil && f.view.Page.PasswordFields > 0 && f.words < 300
+		return -1, f.passwords > 0 && f.words < 300
 	case "text":
 		return f.window(r)
 	case "contains":

@@ -124,6 +124,11 @@ func TestNoticeInTheTemplate(t *testing.T) {
 	if v := pair(t, ref, wall); v.PageClass != survey.ClassLogin || v.State != survey.Down {
 		t.Errorf("login wall: %s/%s %v", v.Verdict, v.PageClass, v.Reasons)
 	}
+	// A widget against robots that every page of the site loads is no challenge.
+	ref.Markers, wall.Markers = []string{"challenge:recaptcha"}, []string{"challenge:recaptcha"}
+	if v := pair(t, ref, wall); v.PageClass != survey.ClassLogin {
+		t.Errorf("login wall with the site's widget: %s/%s %v", v.Verdict, v.PageClass, v.Reasons)
+	}
 	if v := pair(t, ref, with("Two bakers", otherStory...)); v.Verdict != survey.DifferentPage || v.PageClass != survey.ClassArticle {
 		t.Errorf("another article: %s/%s %v", v.Verdict, v.PageClass, v.Reasons)
 	}
