@@ -29,7 +29,7 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 body{background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.3rem;overflow-wrap:anywhere}h2{font-size:1rem;margin:1.5rem 0 .3rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-caption{text-align:left;padding:.25rem 0;color:var(--quiet)}td,th{overflow-wrap:anywhere}tbody th{font-weight:400}a:focus-visible,summary:focus-visible,input:focus-visible,button:focus-visible{outline:3px solid;outline-offset:2px}
+caption{text-align:left;padding:.25rem 0;color:var(--quiet)}td,th{overflow-wrap:break-word}.any,code,tbody th{overflow-wrap:anywhere}tbody th{font-weight:400}a:focus-visible,summary:focus-visible,input:focus-visible,button:focus-visible{outline:3px solid;outline-offset:2px}
 .quiet{color:var(--quiet)}input{font:inherit;padding:.4rem;width:min(100%,40rem)}button{font:inherit;padding:.4rem 1rem}
 .side{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));gap:1rem}
 .side figure{margin:0}.side iframe{width:100%;height:70vh;border:1px solid var(--line);background:#fff}
@@ -56,17 +56,17 @@ caption{text-align:left;padding:.25rem 0;color:var(--quiet)}td,th{overflow-wrap:
 {{define "list"}}{{template "top" .Title}}<h1>{{.URL}}</h1>
 <p>{{if eq .Count 1}}1 capture.{{else}}{{.Count}} captures.{{end}} {{if .More}}The newest {{.Shown}} are shown.{{end}} <a href="{{.Newest}}">Newest</a>{{if .Beside}} · <a href="{{.Beside}}">Mirrors side by side</a>{{end}} · <a href="{{.TimeMap}}">TimeMap</a></p>
 {{if .Snapshots}}<h2>As the mirrors served the article</h2><table><caption>Snapshots of all mirrors, newest first</caption><thead><tr><th scope="col">Seen</th><th scope="col">Domain</th><th scope="col">Verdict</th><th scope="col">From</th></tr></thead><tbody>
-{{range .Snapshots}}<tr><th scope="row"><a href="{{.Path}}">{{utc .Time}}</a>{{if gt .Count 1}} <span class="quiet">and {{.Count}} times until {{utc .Last}}</span>{{end}}</th><td>{{.Mirror}}</td><td>{{.Verdict}}</td><td>{{.Vantage}}</td></tr>
+{{range .Snapshots}}<tr><th scope="row"><a href="{{.Path}}">{{utc .Time}}</a>{{if gt .Count 1}} <span class="quiet">and {{.Count}} times until {{utc .Last}}</span>{{end}}</th><td class="any">{{.Mirror}}</td><td>{{.Verdict}}</td><td>{{.Vantage}}</td></tr>
 {{end}}</tbody></table>{{end}}
 {{range .Days}}<h2>{{.Day}}</h2><table><thead><tr><th scope="col">Time, UTC</th><th scope="col">Status</th><th scope="col">Type</th><th scope="col">Remarks</th></tr></thead><tbody>
-{{range .Captures}}<tr><th scope="row"><a href="{{.Path}}">{{day .Date}}</a></th><td>{{if .Status}}{{.Status}}{{end}}</td><td>{{.Type}}</td><td class="quiet">{{.Marks}}</td></tr>
+{{range .Captures}}<tr><th scope="row"><a href="{{.Path}}">{{day .Date}}</a></th><td>{{if .Status}}{{.Status}}{{end}}</td><td class="any">{{.Type}}</td><td class="quiet">{{.Marks}}</td></tr>
 {{end}}</tbody></table>{{end}}</main></body></html>
 {{end}}
 {{define "beside"}}{{template "top" .Title}}<h1>{{.URL}}</h1><p class="quiet">The article as its mirrors served it, nearest to {{utc .At}}.</p>
 <div class="side">{{range .Sides}}<figure><figcaption><strong>{{.Mirror}}</strong> · {{.Verdict}} · <a href="{{.Page}}">{{utc .Time}}</a></figcaption><iframe sandbox="" title="{{.Mirror}}" src="{{.Frame}}" referrerpolicy="no-referrer"></iframe></figure>
 {{end}}</div></main></body></html>
 {{end}}
-{{define "banner"}}<mirrorwatch-banner role="complementary" aria-label="About this archived page"><template shadowrootmode="open"><style>
+{{define "banner"}}<style>html{padding-bottom:9rem!important}@media print{html{padding-bottom:0!important}}</style><mirrorwatch-banner role="complementary" aria-label="About this archived page"><template shadowrootmode="open"><style>
 :host{all:initial!important;display:block!important;position:fixed!important;z-index:2147483647!important;left:0!important;right:0!important;bottom:0!important}
 div{font:14px/1.4 system-ui,sans-serif;background:#1d2733;color:#fff;padding:6px 12px;max-height:45vh;overflow:auto;overflow-wrap:anywhere}
 a{color:#9cd0ff}summary{cursor:pointer}ul{margin:4px 0;padding-left:20px}.bad{color:#ffc27a}
