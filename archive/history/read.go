@@ -349,6 +349,10 @@ func (db *DB) Snapshots(ctx context.Context, q SnapshotQuery) ([]survey.Snapshot
 	if len(where) > 0 {
 		text += " WHERE " + strings.Join(where, " AND ")
 	}
+	if len(where) == 0 {
+		// Of all snapshots: sorted by what is needed to sort, so that no row is read that is not among the newest.
+		text = strings.Replace(text, "FROM snapshots n ", fmt.Sprintf("FROM (SELECT id FROM snapshots ORDER BY time DESC, id LIMIT %d) p JOIN snapshots n ON n.id = p.id ", q.Limit), 1)
+	}
 	args = append(args, q.Limit)
 	text += fmt.Sprintf(" ORDER BY n.time DESC, n.id LIMIT $%d", len(args))
 	var all []survey.SnapshotRow
