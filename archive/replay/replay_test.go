@@ -247,6 +247,20 @@ func TestMemento(t *testing.T) {
 		}
 	}
 
+	// What a client prefers.
+	a = w.get("/web/20261124130000/"+u, "Prefer", "raw")
+	if a.text != "<p>two" || a.Header.Get("Preference-Applied") != "raw" || a.Header.Get("Vary") != "Prefer" || a.Header.Get("Memento-Datetime") == "" {
+		t.Errorf("Prefer: raw: %q %v", a.text, a.Header)
+	}
+	a = w.get("/web/20261124130000/"+u, "Prefer", "respond-async, original-content;x=1, original-links")
+	if a.text != "<p>two" || a.Header.Get("Preference-Applied") != "original-content" {
+		t.Errorf("Prefer: original-content: %q %v", a.text, a.Header)
+	}
+	a = w.get("/web/20261124130000/"+u, "Prefer", "nothing-known")
+	if !strings.Contains(a.text, "mirrorwatch-banner") || a.Header.Get("Preference-Applied") != "" || a.Header.Get("Vary") != "" {
+		t.Errorf("Prefer: unknown: %v", a.Header)
+	}
+
 	// Errors and redirects are mementos too.
 	a = w.get("/web/" + tenStamp + "/https://a.example/gone")
 	w.want(a, 404, "no such", "The server answered with status 404")

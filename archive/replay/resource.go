@@ -48,6 +48,13 @@ func (h *Handler) memento(w http.ResponseWriter, r *http.Request, a address) {
 		}
 	}
 	v := view{address: a, capture: c, fuzzy: fuzzy}
+	if prefer := preferred(r.Header.Values("Prefer")); prefer != "" && a.page() {
+		w.Header().Set("Vary", "Prefer")
+		w.Header().Set("Preference-Applied", prefer)
+		if prefer != "rewritten" {
+			v.mod, a.mod = modRaw, modRaw
+		}
+	}
 	if (a.page() || a.mod == modFrame) && c.Status == http.StatusOK {
 		h.cache.stale(c.RecordID)
 		if v.shot, err = h.load(r.Context(), c.RecordID, c.URL, c.Date, true); err != nil {
@@ -56,6 +63,19 @@ func (h *Handler) memento(w http.ResponseWriter, r *http.Request, a address) {
 		}
 	}
 	h.serve(w, r, v)
+}
+
+// preferred is the first preference that we know of what a memento is given as (RFC 7240; pywb's values, and those of the
+// proposal for raw mementos); "" when there is none, for what a server does not know it ignores.
+func preferred(fields []string) string {
+	for _, p := range strings.Split(strings.Join(fields, ","), ",") {
+		p, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(p)), ";")
+		switch p {
+		case "raw", "original-content", "rewritten":
+			return p
+		}
+	}
+	return ""
 }
 
 // Header fields that are given as they were captured; all others get the prefix.
@@ -235,7 +255,7 @@ func (h *Handler) raw(head http.Header, r *http.Request, res *archive.Resource, 
 		return decoded
 	}
 	head.Set("Content-Encoding", coding)
-	head.Set("Vary", "Accept-Encoding")
+	head.Add("Vary", "Accept-Encoding")
 	return res.Payload
 }
 
