@@ -131,6 +131,7 @@ type (
 		Redirects               []redirectRow
 		Slow                    []slowRow
 		SlowRule, FreshNone     string
+		FreshLinks              []string
 		Certificates            []certRow
 		Sync                    []syncRow
 		Crawls                  []crawlRow
@@ -331,6 +332,7 @@ func newPage(v View) pageData {
 		}
 		p.Fresh = append(p.Fresh, newStateRow(s))
 	}
+	p.FreshLinks = freshLinks(v)
 	switch {
 	case r.Run.Void, len(r.Articles) == 0:
 		p.FreshNone = say["changed-no-data"]
@@ -422,6 +424,23 @@ func notJudged(r survey.Report) (all []unsure) {
 		all = append(all[:maxNotJudged], unsure{Text: fmt.Sprintf(say["more"], n-maxNotJudged)})
 	}
 	return all
+}
+
+// freshLinks lists the targets that are broken since this run, each once; none when there was no run before it to compare
+// with.
+func freshLinks(v View) (all []string) {
+	if len(v.Runs) < 2 || v.Report.Run.Void {
+		return nil
+	}
+	for _, l := range v.Report.Links {
+		for _, res := range l.Results {
+			if res.State == "broken" && !res.FirstSeen.Before(v.Report.Run.Started) {
+				all = append(all, l.Target)
+				break
+			}
+		}
+	}
+	return some(all)
 }
 
 // placeName is the mirror, and the vantage when it is not the direct one.

@@ -74,7 +74,7 @@ func sampleReport(findings []survey.Finding) survey.Report {
 			continue
 		}
 		r.Links = append(r.Links, survey.Link{Target: "https://www.presstv.com/photo/" + string(f.Mirror) + "/aleppo.jpg", Kind: "image", Parents: []string{aleppo}, Results: []survey.LinkResult{
-			{Mirror: f.Mirror, Vantage: "direct", URL: "https://" + string(f.Mirror) + "/photo/aleppo.jpg", Status: survey.Ptr(404), Outcome: survey.Status(404), State: "broken", FirstSeen: t0.Add(-48 * time.Hour)},
+			{Mirror: f.Mirror, Vantage: "direct", URL: "https://" + string(f.Mirror) + "/photo/aleppo.jpg", Status: survey.Ptr(404), Outcome: survey.Status(404), State: "broken", FirstSeen: t0.Add(-time.Duration(len(r.Links)) * 24 * time.Hour)},
 			{Mirror: "www.presstv.com", Vantage: "direct", Outcome: survey.RobotsRefused, State: "not_judged"}}})
 	}
 	r.Summary = survey.Summarise(r)

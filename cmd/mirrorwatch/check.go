@@ -540,6 +540,9 @@ func (j *job) run(ctx context.Context, w *world) (err error) {
 	if err := j.open.history.Sync(ctx); err != nil { // before anything of it is told
 		return err
 	}
+	if j.file != nil {
+		j.open.replayURL = j.file.ReplayURL
+	}
 	page, err := publish(ctx, j.open, w.now(), time.Time{})
 	if err != nil {
 		return err

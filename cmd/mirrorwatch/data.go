@@ -29,6 +29,8 @@ type data struct {
 	history *history.DB
 	// trustImports lets imported pages be references, as versions seen at the time their records say.
 	trustImports bool
+	// replayURL is where the report's snapshots lead; empty: it names the commands that give them back.
+	replayURL string
 }
 
 // historyFile is the history's name in the data folder.

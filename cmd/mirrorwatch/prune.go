@@ -96,6 +96,9 @@ func prune(c *cli.Context, w *world) (err error) {
 		}
 	}
 	if !dry {
+		if file != nil {
+			d.replayURL = file.ReplayURL
+		}
 		if _, err := publish(c.Context, d, w.now(), time.Time{}); err != nil && !errors.Is(err, errNoRun) {
 			return err
 		}

@@ -37,7 +37,7 @@ func view(ctx context.Context, d *data, doc survey.Report, now, since time.Time)
 	if since.IsZero() {
 		since = now.AddDate(0, 0, -90)
 	}
-	v := reports.View{Report: doc, Now: now.UTC(), Command: "mirrorwatch", DataDir: d.dir}
+	v := reports.View{Report: doc, Now: now.UTC(), Command: "mirrorwatch", DataDir: d.dir, ReplayURL: d.replayURL}
 	var err error
 	if v.Mirrors, err = d.history.Mirrors(ctx, now); err != nil {
 		return v, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mirrorwatch/cmd/mirrorwatch/internal/sites"
 	"mirrorwatch/crawler/survey"
 	"mirrorwatch/reports"
 )
@@ -31,6 +32,8 @@ func reportCommand(w *world) *cli.Command {
 			&cli.StringFlag{Name: "run", Usage: "the `ID` of a run (default: the newest)"},
 			&cli.StringFlag{Name: "since", Usage: "a `TIME`, or how long ago: 36h, 30d, 2026-11-01"},
 			&cli.StringFlag{Name: "table", Value: "checks", Usage: "for csv: " + strings.Join(reports.TableNames(), ", ") + ", dictionary"},
+			&cli.StringFlag{Name: "replay-url", Usage: "for html: the `URL` under which serve shows archived pages; snapshots lead there (default: the sites file's)"},
+			&cli.StringFlag{Name: "sites", Usage: "the sites `FILE` (default " + defaultSites + ")"},
 			&cli.StringFlag{Name: "mirror", Usage: "for badge: the `HOST` (default: the whole run)"},
 			dataFlag(),
 		}, verbosityFlags()...),
@@ -70,10 +73,19 @@ func writeReport(c *cli.Context, w *world) (err error) {
 	if format == "csv" && table == "dictionary" && !folderGiven(out) {
 		return writeTo(w, out, func(f io.Writer, _ reports.TextOptions) error { return reports.Dictionary(f) })
 	}
-	d, err := openToRead(dataFolder(c, w, nil), logger(c, w.stderr))
+	file, err := loadSites(c, w)
 	if err != nil {
 		return err
 	}
+	replayURL, err := originFlag(c, "replay-url", file, func(f *sites.File) string { return f.ReplayURL })
+	if err != nil {
+		return err
+	}
+	d, err := openToRead(dataFolder(c, w, file), logger(c, w.stderr))
+	if err != nil {
+		return err
+	}
+	d.replayURL = replayURL
 	defer func() { err = errors.Join(err, d.close()) }()
 	var doc survey.Report
 	if id := c.String("run"); id != "" {
