@@ -147,25 +147,28 @@ func (c *siteCrawl) loadStands() error {
 	return nil
 }
 
-// snapped is the answer that a snapshot of this run got for the address, read back from the archive, so that nothing is
-// fetched twice; nil when there is none. Pages are not taken: their comparison needs the exchange.
+// snapped is the answer that a snapshot of this run got for the address, so that nothing is fetched twice; nil when there is
+// none. Pages are not taken: their comparison needs the exchange. Style sheets are read back from the archive, of others the
+// digest is enough.
 func (c *siteCrawl) snapped(ctx context.Context, address string, kind markup.Kind) *crawlAnswer {
 	if kind == markup.Media {
 		return nil // may be its head only
 	}
 	q := c.requisites.fetched(c.v.vantage.Name, address)
-	if q == nil {
+	if q == nil || q.capture.Payload == "" {
 		return nil
 	}
-	header, body, err := c.Memory.Body(ctx, q.capture)
-	if err != nil {
-		c.Log.Debug("an answer of this run cannot be read back and is asked for again", "url", address, "error", err)
-		return nil
-	}
-	out := &crawlAnswer{capture: q.capture, header: header, typ: mediaType(header), body: body, digest: q.capture.Payload}
+	out := &crawlAnswer{capture: q.capture, header: q.capture.Type, typ: mediaType(q.capture.Type), digest: q.capture.Payload}
 	out.outcome, out.status, out.final = survey.OK, q.capture.Status, address
 	if out.html() {
 		return nil
+	}
+	if kind == markup.Style || out.typ == "text/css" {
+		var err error
+		if out.header, out.body, err = c.Memory.Body(ctx, q.capture); err != nil {
+			c.Log.Debug("an answer of this run cannot be read back and is asked for again", "url", address, "error", err)
+			return nil
+		}
 	}
 	return out
 }

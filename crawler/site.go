@@ -751,7 +751,7 @@ func (c *siteCrawl) redirected(ctx context.Context, t target, m survey.Mirror, p
 // compare judges two whole answers. Equal payloads are equal; then the pages with the mirror set's hosts replaced by one
 // token; the text only where those differ too.
 func (c *siteCrawl) compare(ctx context.Context, t target, m survey.Mirror, address string, p, a *crawlAnswer) error {
-	equal := p.digest != "" && p.digest == a.digest || p.html() == a.html() && c.token(p.body) == c.token(a.body)
+	equal := p.digest != "" && p.digest == a.digest || p.html() == a.html() && len(p.body)+len(a.body) > 0 && c.token(p.body) == c.token(a.body)
 	switch {
 	case equal:
 		c.count(m.Host, func(s *crawlStand) { s.Equal++ })

@@ -272,6 +272,7 @@ func TestSiteBench(t *testing.T) {
 			}
 			if k > 1 && u != "/" { // the check of the named page asks for it apart, on a connection of its own
 				doubles += k - 1
+				t.Logf("asked %d times: %s", k, u)
 			}
 		}
 		for u := range byWget {

@@ -178,7 +178,7 @@ func (p *paper) page(path string) (typ, body string, ok bool) {
 	case path == "/style.css":
 		return "text/css", "main{background:url(/img/back.png)}", true
 	case strings.HasPrefix(path, "/img/"):
-		return "image/png", "\x89PNG picture " + path, true
+		return "image/png", "\x89PNG\r\n\x1a\n\x00\xff\xfe\x00picture " + path, true
 	case path == "/robots.txt":
 		return "text/plain", "", true
 	case strings.HasPrefix(path, "/calendar/"):
