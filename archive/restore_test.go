@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"mirrorwatch/crawler/markup"
@@ -243,6 +244,9 @@ func TestRewriteRestored(t *testing.T) {
 			`<link rel=stylesheet data-archive-media=print href=p.png><link rel=stylesheet as=style href=p.png>`},
 		{"lazy", `<img src="data:," data-src="/p.png"><img class=lazy data-src="/p.png"><noscript><img src="/p.png"></noscript>`,
 			`<img data-archive-src="data:," src="p.png"><img class=lazy data-src="p.png"><img src="p.png">`},
+		{"a document in an attribute", `<iframe srcdoc="<script>x</script><img src='/p.png' onload=x><link rel=preconnect href=//b.test><a href='/q?a=1&amp;amp;b'>q</a>" sandbox="allow-scripts"></iframe>`,
+			`<iframe sandbox="" srcdoc="&lt;img src=&#39;p.png&#39;&gt;&lt;a href=&#39;https://a.test/q?a=1&amp;amp;b&#39;&gt;q&lt;/a&gt;" sandbox="allow-scripts"></iframe>`},
+		{"a document in an attribute without quotes", `<iframe srcdoc=<b>x</b> src=/f></iframe>`, `<iframe >x</b> src=/f></iframe>`},
 		{"lazy background", `<div data-bg="/p.png">`, `<div style="background-image:url(p.png)">`},
 		{"amp", `<amp-img onload="x()" src="/p.png" width=1></amp-img>`, `<img style="max-width:100%;height:auto" src="p.png" width=1></amp-img>`},
 		{"anti-flicker", `<head><style>body{opacity:0}</style>`, `<head><meta charset="x"><meta http-equiv="Content-Security-Policy" content="p">` + markup.Shown + `<style>body{opacity:0}</style>`},
@@ -253,6 +257,21 @@ func TestRewriteRestored(t *testing.T) {
 		}
 		if got := string(rewriteHTML([]byte(test.src), "https://a.test/", r.treeLink("index.html"), opt)); got != test.want {
 			t.Errorf("%s\n got %s\nwant %s", test.name, got, test.want)
+		}
+	}
+}
+
+// TestRewriteIsLinear: what repeats costs no more than its length. The bound is far from what it takes, and as far from what a
+// quadratic rewriter does.
+func TestRewriteIsLinear(t *testing.T) {
+	r := &restorer{plan: map[string]*planned{}}
+	opt := rewriteOptions{single: true, symbol: func(string, string) ([]byte, string) { return nil, "" }}
+	for _, s := range []string{"<noscript>", "<noscript></no", "<noscript a", "<img data-src=x.y>", `<iframe srcdoc="<b>">`, `<iframe srcdoc="&lt;iframe srcdoc=&quot;`, "<use href=a#b>", "<script>", "<style>",
+		`<img srcset="a 1x,"`, "<", `<a href="`, "</noscript", `<link rel="a b" onload=media>`, "<body hidden>", "<svg onload=x "} {
+		start := time.Now()
+		rewriteHTML([]byte(strings.Repeat(s, 2<<20/len(s))), "https://a.test/", r.treeLink("i.html"), opt)
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%q: %v for 2 MB", s, took)
 		}
 	}
 }

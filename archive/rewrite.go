@@ -59,6 +59,7 @@ type rewriteOptions struct {
 	// symbol returns the element of that id in a saved SVG file, and the id it has in what is returned; nil: symbols of
 	// other files stay where they are. A page opened from disk may not show them from there.
 	symbol func(abs, id string) (element []byte, newID string)
+	depth  int // of documents in attributes
 }
 
 // rewriteHTML points the links of a page elsewhere and takes out what would run or reach out when it is opened from disk
@@ -75,6 +76,9 @@ func rewriteHTML(src []byte, pageURL string, link linker, opt rewriteOptions) []
 	shownAt, body := -1, len(src)
 	var symbols symbolTable
 	markup.Scan(src, func(t *markup.Tag) bool {
+		if t.Is("iframe") && !opt.scripts {
+			edits = append(edits, within(src, t, base, link, opt)...)
+		}
 		if opt.single {
 			edits = append(edits, oneCandidate(t, base, link)...)
 		}
@@ -192,6 +196,22 @@ func oneCandidate(t *markup.Tag, base string, link linker) (edits []edit) {
 		edits = append(edits, edit{a.Start, a.End, html.EscapeString(bestText)})
 	}
 	return edits
+}
+
+// within restores the document in an iframe's srcdoc attribute as it does the page, and shuts it in. Where that cannot be said
+// in the attribute, it goes.
+func within(src []byte, t *markup.Tag, base string, link linker, opt rewriteOptions) []edit {
+	a, ok := t.Find("srcdoc")
+	if !ok {
+		return nil
+	}
+	if q := src[a.Start-1]; q != '"' && q != '\'' {
+		return []edit{{a.NameStart, a.End, ""}}
+	} else if opt.depth > 1 {
+		return []edit{{a.NameStart, a.End + 1, ""}}
+	}
+	inner := rewriteHTML([]byte(html.UnescapeString(string(src[a.Start:a.End]))), base, link, rewriteOptions{single: opt.single, depth: opt.depth + 1})
+	return []edit{{t.NameEnd, t.NameEnd, ` sandbox=""`}, {a.Start, a.End, html.EscapeString(string(inner))}}
 }
 
 // rewriteCSS does the same for a style sheet.
@@ -475,8 +495,6 @@ func stripTag(src []byte, tag string, start, end int, opt rewriteOptions) []edit
 		case "integrity", "nonce", "crossorigin", "ping":
 			drop = true
 		case "http-equiv":
-		case "srcdoc":
-			drop = !opt.scripts
 		case "href", "action", "formaction", "xlink:href", "data", "to", "from", "values":
 			drop = !opt.scripts && scriptURL(a.value)
 		default:

@@ -14,6 +14,7 @@ type Still struct {
 	// Flicker: the page hides itself by style; Shown undoes it.
 	Flicker     bool
 	noscriptEnd int
+	searched    int // no end of a noscript begins before this offset, from where one was looked for on
 }
 
 // Kept is the prefix of attribute names that must do nothing.
@@ -65,8 +66,8 @@ func (s *Still) Tag(t *Tag, edit func(start, end int, text string)) {
 		}
 	case 'n':
 		if fold(name, "noscript") {
-			if end := bytes.IndexByte(t.src[t.End:], '<'); end >= 0 {
-				s.noscriptEnd = closing(t.src, t.End, "noscript")
+			if t.End > s.noscriptEnd {
+				s.noscriptEnd = s.closing(t.src, t.End, "noscript")
 			}
 		}
 	case 's':
@@ -330,21 +331,23 @@ func (s *Still) repeated(t *Tag) bool {
 	return false
 }
 
-// closing returns the offset behind the end tag, or 0 when it is not near.
-func closing(src []byte, from int, name string) int {
-	window := src[from:min(len(src), from+(16<<10))]
-	at := 0
-	for {
-		i := bytes.Index(window[at:], []byte("</"))
+// closing returns the offset behind the end tag, or 0 when it is not near. No octet is looked at twice.
+func (s *Still) closing(src []byte, from int, name string) int {
+	limit := min(len(src), from+(16<<10))
+	for at := max(from, s.searched); at < limit; {
+		i := bytes.Index(src[at:limit], []byte("</"))
 		if i < 0 {
+			s.searched = limit - 1
 			return 0
 		}
 		at += i + 2
-		if len(window)-at > len(name) && fold(window[at:at+len(name)], name) {
-			if j := bytes.IndexByte(window[at:], '>'); j >= 0 {
-				return from + at + j + 1
+		s.searched = at - 2
+		if limit-at > len(name) && fold(src[at:at+len(name)], name) {
+			if j := bytes.IndexByte(src[at:limit], '>'); j >= 0 {
+				return at + j + 1
 			}
 			return 0
 		}
 	}
+	return 0
 }
