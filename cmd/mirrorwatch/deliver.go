@@ -16,6 +16,7 @@ import (
 const (
 	maxTries  = 24              // of one notice, one a run
 	maxJoined = 200             // notices told in one message
+	maxApart  = 20              // messages of one run to a channel that gets each incident by itself; the rest waits for the next
 	tellFor   = 2 * time.Minute // all deliveries of a run together
 )
 
@@ -38,7 +39,8 @@ func channels(f *sites.File) []notify.Channel {
 	return notify.Names(list)
 }
 
-// letter is what goes to a channel at once: one notice, or all that wait for it.
+// letter is what goes to a channel at once: all that waits for it, or for a channel that gets each incident by itself all
+// that waits about one.
 type letter struct {
 	channel notify.Channel
 	notices []history.Notice
@@ -49,7 +51,7 @@ type letter struct {
 // ended.
 func (b *bookkeeper) letters(ctx context.Context, due []history.Notice) ([]letter, error) {
 	var all []letter
-	open := map[string]int{}
+	open, apart := map[string]int{}, map[string]int{}
 	for _, n := range due {
 		c, ok := b.channel(n.Target)
 		if !ok {
@@ -61,10 +63,20 @@ func (b *bookkeeper) letters(ctx context.Context, due []history.Notice) ([]lette
 		if c.Holds != nil && c.Holds(n.Created, b.now()) {
 			continue
 		}
-		at, ok := open[n.Target]
-		if !ok || c.Separate() || len(all[at].notices) == maxJoined {
+		key := n.Target
+		if c.Separate() {
+			key += "\x00" + n.Incident
+		}
+		at, ok := open[key]
+		if !ok || len(all[at].notices) == maxJoined {
+			if apart[n.Target] == maxApart {
+				continue
+			}
+			if c.Separate() {
+				apart[n.Target]++
+			}
 			at = len(all)
-			open[n.Target] = at
+			open[key] = at
 			all = append(all, letter{channel: c})
 		}
 		all[at].notices = append(all[at].notices, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -236,6 +237,53 @@ func TestHeldNoticesGoOutAsOne(t *testing.T) {
 				t.Errorf("%d notices were held", held)
 			}
 		})
+	}
+}
+
+// TestProgramsAreNotFlooded: a program gets so many incidents a run and the rest with the next ones, each once, and of what
+// began and ended while it waited the end.
+func TestProgramsAreNotFlooded(t *testing.T) {
+	h, err := history.Open(filepath.Join(t.TempDir(), "history.db"), history.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close() }()
+	now := time.Date(2026, 1, 1, 0, 17, 0, 0, time.UTC)
+	e := history.Evaluation{Run: "r", At: now}
+	const incidents = 2*maxApart + 5
+	for i := range incidents {
+		in := survey.Incident{ID: fmt.Sprintf("%010x", i), Site: "s", Mirror: "a.example", Started: now, Opened: &now}
+		row := in.Row()
+		row.Doc = []byte("{}")
+		e.Incidents = append(e.Incidents, row)
+		for _, k := range []survey.EventKind{survey.Opened, survey.Closed} {
+			doc, err := json.Marshal([]survey.IncidentEvent{{ID: in.ID + "-" + string(k), Kind: k, Incident: in}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Notices = append(e.Notices, history.Notice{ID: in.ID + string(k)[:1] + "2", Incident: in.ID, Kind: string(k), Target: "exec page-me", Doc: doc})
+		}
+	}
+	if _, err := h.SaveEvaluation(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	told, calls := map[string]int{}, 0
+	b := &bookkeeper{history: h, now: func() time.Time { return now }, warn: func(string) {}, channels: notify.Names([]notify.Channel{{Exec: []string{"page-me"}}}),
+		send: func(_ context.Context, _ notify.Channel, events []survey.IncidentEvent) error {
+			calls++
+			if len(events) != 1 || events[0].Kind != survey.Closed || told[events[0].Incident.ID] > 0 {
+				t.Errorf("%+v", events)
+			}
+			told[events[0].Incident.ID]++
+			return nil
+		}}
+	for _, want := range []int{maxApart, 2 * maxApart, incidents, incidents} {
+		if err := b.deliver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if calls != want {
+			t.Errorf("%d calls, want %d", calls, want)
+		}
 	}
 }
 

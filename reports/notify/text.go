@@ -77,7 +77,10 @@ func Joined(events []survey.IncidentEvent) []survey.IncidentEvent {
 			continue
 		}
 		was := all[at]
-		if was.Kind == survey.Opened && e.Kind != survey.Closed {
+		switch {
+		case was.Kind == survey.Closed:
+			continue // an incident ends once
+		case was.Kind == survey.Opened && e.Kind != survey.Closed:
 			e.ID, e.Kind = was.ID, was.Kind
 		}
 		all[at] = e
