@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"mirrorwatch/archive/history"
 	"mirrorwatch/crawler/survey"
 )
 
@@ -252,5 +255,27 @@ func TestPlantedFaultsOnMirrors(t *testing.T) {
 		if k > 1 && !strings.Contains(u, "decoy") && !strings.Contains(u, "99999") && u != "GET /" && u != "GET "+page(6) && u != "GET "+page(9) && u != "GET "+page(19) {
 			t.Errorf("%s was asked %d times of the primary", u, k)
 		}
+	}
+
+	// The history of the crawl is that of the archive.
+	data := filepath.Join(dir, "data")
+	dump := func() string {
+		h, err := history.Open(filepath.Join(data, historyFile), history.Options{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = h.Close() }()
+		var b bytes.Buffer
+		if err := h.Dump(t.Context(), &b, "meta"); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	before := dump()
+	if code, _, errs := run(t, "repair", "--data", data, "--rebuild-history"); code != exitOK {
+		t.Fatalf("repair: status %d: %s", code, errs)
+	}
+	if after := dump(); after != before || !strings.Contains(after, "\ncrawls ") && !strings.HasPrefix(after, "crawls ") {
+		t.Errorf("the history that was built again differs:\n%s", cmp.Diff(strings.Split(before, "\n"), strings.Split(after, "\n")))
 	}
 }
