@@ -675,6 +675,7 @@ type tally struct {
 	pairs, negatives                      int
 	matrix                                map[string]map[string]int // row -> verdict
 	verdicts                              map[string]map[string]int // wanted -> verdict
+	claimed                               map[string]map[string]int // falsely, over other templates: confidence -> kind of change
 	falseAvailable, falseUnavailable      share
 	missedWord, missedSentence, missedAny share
 	falseAltered, falseMoved, movedNotLow share
@@ -689,7 +690,7 @@ type tally struct {
 type baseline struct{ falseAvailable, falseUnavailable, missedWord, missedSentence, missedAny, falseAltered share }
 
 func newTally() *tally {
-	return &tally{matrix: map[string]map[string]int{}, verdicts: map[string]map[string]int{}, classes: map[bool]map[[2]survey.PageClass]int{true: {}, false: {}}}
+	return &tally{matrix: map[string]map[string]int{}, verdicts: map[string]map[string]int{}, claimed: map[string]map[string]int{}, classes: map[bool]map[[2]survey.PageClass]int{true: {}, false: {}}}
 }
 
 func tick(m map[string]map[string]int, a, b string) {
@@ -742,6 +743,11 @@ func (tl *tally) add(p *evaluationPage, l labelled, f survey.Finding, primary []
 	}
 	switch {
 	case l.want == "same" && l.moved:
+		if got == "altered" {
+			for _, c := range f.Changes {
+				tick(tl.claimed, string(f.Confidence), c.Kind)
+			}
+		}
 		tl.falseMoved.add(got == "altered" || got == "truncated")
 		tl.movedNotLow.add((got == "altered" || got == "truncated") && f.Confidence != survey.Low)
 	case l.want == "same":
@@ -917,6 +923,9 @@ func (tl *tally) print(t *testing.T, half string) {
 	line("false alteration, same template", tl.falseAltered, &tl.ooni.falseAltered, &tl.simhash.falseAltered)
 	line("false alteration, other template", tl.falseMoved, nil, nil)
 	line("  of these not of low confidence", tl.movedNotLow, nil, nil)
+	if len(tl.claimed) > 0 {
+		t.Logf("    changes claimed there: %v", tl.claimed)
+	}
 	line("undetermined where due an answer", tl.undetermined, nil, nil)
 	line("block pages seen not to be it", tl.blocked, nil, nil)
 	line("change lists: precision", tl.changesRight, nil, nil)

@@ -4,12 +4,13 @@ package compare
 // of it, differs by nature, and says nothing about the article (classification.md 2.5 D: edge material counts only "inside the
 // body container").
 
-// otherTemplate reports whether two pages have little in common outside the article. coreR and coreC say which blocks are the
-// article's, as core does; nil is all of them.
+// otherTemplate reports whether what the reference shows around the article is gone from the candidate, and little else is common to
+// both. What the candidate alone shows is no sign: it may be what was put in. coreR and coreC say which blocks are the article's,
+// as core does; nil is all of them.
 func otherTemplate(r, c *document, coreR, coreC []bool) bool {
 	a, b := r.around(coreR), c.around(coreC)
-	if len(a) < 20 && len(b) < 20 {
-		return false
+	if len(a) < 4 {
+		return false // nothing to know the layout by
 	}
 	both := 0
 	for h := range a {
@@ -17,7 +18,7 @@ func otherTemplate(r, c *document, coreR, coreC []bool) bool {
 			both++
 		}
 	}
-	return 2*float64(both) < 0.4*float64(len(a)+len(b))
+	return float64(both) < 0.4*float64(len(a)) && 2*float64(both) < 0.4*float64(len(a)+len(b))
 }
 
 // around returns the shingles of what a page shows outside its article.

@@ -67,6 +67,18 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
+// TestBareLayout: on a page with next to nothing around its article, a paragraph that was put in outside the body's element is an
+// insertion, not another layout.
+func TestBareLayout(t *testing.T) {
+	bare := func(around ...string) *content.Page {
+		return layout(headline, around, story, "Harbour Post", []string{"Printed in Port Ellery by the Coast Press Society."})
+	}
+	v := pair(t, bare(), bare("A reader wrote to say that everything in this report was invented by enemies of the town and that nobody should ever believe one word of it again."))
+	if v.Verdict != survey.Altered || v.Confidence != survey.High {
+		t.Errorf("got %s (%s) %v", v.Verdict, v.Confidence, v.Reasons)
+	}
+}
+
 // TestOpening: a page that names itself as the article and shows its first lines is a teaser, however little of it an extractor
 // finds; a page with another title that quotes them is not, nor one that shows them at any address.
 func TestOpening(t *testing.T) {
