@@ -57,9 +57,10 @@ type textResult struct {
 	truncated     bool
 	truncatedKind string
 	missingWords  int
-	masked        int // differences left out because the sentence differs between two fetches of one page
-	edges         int // words of edge material that was not counted
-	rescued       int // sentences found outside what was extracted
+	masked        int  // differences left out because the sentence differs between two fetches of one page
+	edges         int  // words of edge material that was not counted
+	rescued       int  // sentences found outside what was extracted
+	stray         bool // all that differs is blocks missing that stood outside the element that holds the reference's article
 
 	other func() bool // whether the pages' layouts differ
 }
@@ -306,11 +307,19 @@ func (m *comparison) walk(hints textHints) {
 		changes = changes[:maxChanges]
 	}
 	m.out.changes = changes
+	if missing := slices.Concat(prefix, middle, suffix); len(missing) > 0 && len(interior) <= len(middle) && len(inserted) == 0 && !m.out.edgeInsertion && onlyRemoved(changes) {
+		in, _ := m.cores()
+		m.out.stray = in != nil && !slices.ContainsFunc(missing, func(i int) bool { return in[r.sents[i].block] })
+	}
 	if m.out.viaVisible {
 		for i := range m.out.changes {
 			m.out.changes[i].At[1] = [2]int{} // no offsets into a text that was not extracted
 		}
 	}
+}
+
+func onlyRemoved(changes []survey.Change) bool {
+	return !slices.ContainsFunc(changes, func(c survey.Change) bool { return c.Kind != kindParagraphRemoved && c.Kind != kindSentenceDeleted })
 }
 
 // plainMatch reports whether the candidate's sentence has a partner that is no box.

@@ -456,6 +456,10 @@ func (j *judge) judgeText(v *View, d *document, ref refVersion, ver *survey.Verd
 		ver.Confidence = survey.Low
 		ver.Reasons = append(ver.Reasons, "The page has another layout than the reference's, so what differs may lie in how it was read.")
 	}
+	if ver.Verdict == survey.Altered && t.stray && len(meta) == 0 {
+		ver.Confidence = survey.Low
+		ver.Reasons = append(ver.Reasons, "What is missing stood outside the element that holds the article, so it may be of the page rather than of the article.")
+	}
 	if n := d.page.Noise; obfuscated(n, d.words) && !obfuscated(r.page.Noise, r.words) {
 		ver.Reasons = append(ver.Reasons, fmt.Sprintf("obfuscated: %d invisible or look-alike characters stand in the text.", n.Total()))
 	}

@@ -79,6 +79,17 @@ func TestBareLayout(t *testing.T) {
 	}
 }
 
+// TestStray: a paragraph that stood beside the article's element and is gone is claimed with low confidence only.
+func TestStray(t *testing.T) {
+	note := "A photograph of the quay at dawn shows two cranes, a row of gulls and the master's own boat, which has been for sale since the spring of last year."
+	if v := pair(t, layoutOne(headline, []string{note}, story), layoutOne(headline, nil, story)); v.Verdict != survey.SameArticle && v.Confidence != survey.Low {
+		t.Errorf("beside the article: %s (%s) %v", v.Verdict, v.Confidence, v.Reasons)
+	}
+	if v := pair(t, layoutOne(headline, nil, story), layoutOne(headline, nil, slices.Delete(slices.Clone(story), 3, 4))); v.Verdict != survey.Altered || v.Confidence != survey.High {
+		t.Errorf("in the article: %s (%s) %v", v.Verdict, v.Confidence, v.Reasons)
+	}
+}
+
 // TestOpening: a page that names itself as the article and shows its first lines is a teaser, however little of it an extractor
 // finds; a page with another title that quotes them is not, nor one that shows them at any address.
 func TestOpening(t *testing.T) {
