@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"mirrorwatch/crawler/survey"
@@ -17,7 +19,7 @@ import (
 func (db *DB) Unfinished(ctx context.Context) ([]survey.RunID, error) {
 	var runs []survey.RunID
 	err := db.each(ctx, "reading unfinished runs", `SELECT id FROM runs WHERE finished IS NULL
-		AND id > COALESCE((SELECT value FROM meta WHERE key = 'reconciled'), '') ORDER BY id`, nil, func(rows *sql.Rows) error {
+		AND instr(COALESCE((SELECT value FROM meta WHERE key = 'reconciled'), ''), id) = 0 ORDER BY id`, nil, func(rows *sql.Rows) error {
 		var id string
 		if err := rows.Scan(&id); err != nil {
 			return err
@@ -28,11 +30,29 @@ func (db *DB) Unfinished(ctx context.Context) ([]survey.RunID, error) {
 	return runs, err
 }
 
-// Reconciled notes that all that the archive has of killed runs up to this one is in the history.
-func (db *DB) Reconciled(ctx context.Context, run survey.RunID) error {
+// Reconciled notes that all that the archive has of these killed runs is in the history. They are named one by one: runs of the
+// same second have no order, and a clock may go back.
+func (db *DB) Reconciled(ctx context.Context, runs ...survey.RunID) error {
 	return db.tx(ctx, "saving what was reconciled", func(t *tx) error {
-		_, err := t.exec(ctx, `INSERT INTO meta (key, value) VALUES ('reconciled', $1)
-			ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE excluded.value > meta.value`, string(run))
+		var list []string
+		err := t.rows(ctx, `SELECT id FROM runs WHERE finished IS NULL
+			AND instr(COALESCE((SELECT value FROM meta WHERE key = 'reconciled'), ''), id) > 0`, nil, func(rows *sql.Rows) error {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			list = append(list, id)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range runs {
+			list = append(list, string(id))
+		}
+		slices.Sort(list)
+		_, err = t.exec(ctx, `INSERT INTO meta (key, value) VALUES ('reconciled', $1)
+			ON CONFLICT (key) DO UPDATE SET value = excluded.value`, strings.Join(slices.Compact(list), " "))
 		return err
 	})
 }

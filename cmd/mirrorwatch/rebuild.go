@@ -185,7 +185,7 @@ func retell(ctx context.Context, a *archive.Archive, h *history.DB, only func(su
 	if err != nil {
 		return 0, 0, err
 	}
-	var unfinished survey.RunID
+	var unfinished []survey.RunID
 	// Once runs write down what they reckon with, a run that did not was killed before. Those before have only their checks.
 	told := false
 	for len(notes) > 0 {
@@ -199,7 +199,7 @@ func retell(ctx context.Context, a *archive.Archive, h *history.DB, only func(su
 			return runs, checks, fmt.Errorf("building the history of run %s: %w", id, err)
 		}
 		if !finished {
-			unfinished = id
+			unfinished = append(unfinished, id)
 		}
 		if incidents {
 			at := slices.IndexFunc(notes[:n], func(r noteRef) bool { return r.event == "evaluate" })
@@ -215,8 +215,8 @@ func retell(ctx context.Context, a *archive.Archive, h *history.DB, only func(su
 		}
 		runs, checks, notes = runs+1, checks+done, notes[n:]
 	}
-	if unfinished != "" {
-		err = h.Reconciled(ctx, unfinished)
+	if len(unfinished) > 0 {
+		err = h.Reconciled(ctx, unfinished...)
 	}
 	return runs, checks, err
 }
@@ -385,7 +385,7 @@ func (d *data) reconcile(ctx context.Context) error {
 	if _, _, err := retell(ctx, d.archive, d.history, func(id survey.RunID) bool { return slices.Contains(ids, id) }, false); err != nil {
 		return err
 	}
-	return d.history.Reconciled(ctx, ids[len(ids)-1])
+	return d.history.Reconciled(ctx, ids...)
 }
 
 // referenceFindings compares history and archive in both directions.
