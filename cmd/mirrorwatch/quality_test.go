@@ -203,7 +203,8 @@ func (l *looker) event(ev any) {
 	}
 }
 
-const shotHeight = 2400
+// shotHeight bounds how much of a page is compared as a picture; with -long or -quality more of it.
+var shotHeight = 2400
 
 // look opens a page and looks at it at each width. prepare is run in it first.
 func (l *looker) look(t *testing.T, address, prepare string, script bool, widths ...int) looked {
@@ -435,7 +436,7 @@ func TestReplayQuality(t *testing.T) {
 		ids = strings.Split(*qualityPages, ",")
 	}
 	if *long || *qualityPages != "" {
-		widths = []int{360, 768, 1280}
+		widths, shotHeight = []int{360, 768, 1280}, 6000
 	}
 	pages := articlePages(t, ids...)
 	site := newLiveSite(t, pages)
