@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,11 +148,11 @@ func TestFragmentsOfASite(t *testing.T) {
 		p.Sites[0].State = t.TempDir() + "/crawl/test"
 		if cut > 0 {
 			stop := make(chan struct{})
-			n := 0
+			var n atomic.Int64 // workers tell at once
 			cfg := w.config()
 			cfg.PerHost = 1
 			cfg.Progress = func(e Event) {
-				if n++; n == cut {
+				if n.Add(1) == int64(cut) {
 					close(stop)
 				}
 			}
