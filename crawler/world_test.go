@@ -162,8 +162,14 @@ func (w *testWorld) refuse(host string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.pins[host+":443"] = ln.Addr().String()
-	_ = ln.Close()
+	defer ln.Close()
+	// The near end of a connection: nobody listens there, and nobody else is given the port meanwhile.
+	held, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = held.Close() })
+	w.pins[host+":443"] = held.LocalAddr().String()
 }
 
 func (w *testWorld) Put(_ context.Context, e *survey.Exchange) (survey.Capture, error) {

@@ -126,7 +126,13 @@ func TestTaxonomy(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer ln.Close()
-		return ln.Addr().String()
+		// The near end of a connection: nobody listens there, and nobody else is given the port meanwhile.
+		held, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = held.Close() })
+		return held.LocalAddr().String()
 	}
 	resolver := survey.Vantage{Resolver: "udp://" + dnsAddr}
 	private := Guard{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
