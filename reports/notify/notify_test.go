@@ -212,13 +212,19 @@ func TestFailuresHoldNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The near end of a connection: nobody listens there, and nobody else is given the port meanwhile.
+	held, err := net.Dial("tcp", closed.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = held.Close() })
 	_ = closed.Close()
 	for _, c := range []struct {
 		name, url string
 		unknown   bool
 	}{
 		{"recipient refused", "smtp://user:hunter2@" + refused + "/?from=a@example.org&to=b@example.org&usestarttls=no&auth=none", false},
-		{"no server", "smtp://user:hunter2@" + closed.Addr().String() + "/?from=a@example.org&to=b@example.org", false},
+		{"no server", "smtp://user:hunter2@" + held.LocalAddr().String() + "/?from=a@example.org&to=b@example.org", false},
 		{"500", "generic+" + fails.URL + "/hunter2?token=hunter2", false},
 		{"hangs", "generic+" + hangs.URL + "/hunter2", true},
 		{"no such service", "hunter2://x", false},
